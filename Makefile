@@ -1,0 +1,58 @@
+# What a newcomer types. Everything below is cached by content: a second run installs and builds nothing.
+
+SHELL := /bin/bash
+NODES ?= 4
+REPORT ?= swarm-report
+CLUSTER := .venv/bin/pytest --swarm-nodes=$(NODES) --swarm-report-dir=$(REPORT)
+
+BENCH_REPORT ?= bench-report
+BENCH ?= short
+
+.PHONY: setup demo test soak bench lint environment images browser clean
+
+# The virtual environment and the images, and no more.
+setup: images
+
+# The main job: the article's experiment, on a real cluster, with nothing lost.
+demo: images
+	@$(CLUSTER) tests/cluster/test_rolling_update.py
+
+# The gate: every check, then the tests that need no cluster, on as many cores as there are.
+test: lint
+	.venv/bin/pytest -q -n 3 tests/test_architecture.py tests/unit tests/simulation tests/plugin
+
+# What the gate has no time for: the long and the repeated, then everything on real clusters.
+soak: images browser
+	@status=0; \
+	SIMULATION_HISTORIES=2000 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin || status=1; \
+	$(CLUSTER) tests/cluster tests/seed || status=1; \
+	exit $$status
+
+# What each engine loses in each scenario, and what it costs: half an hour, or with BENCH=full all pairs of values, for
+# hours.
+bench: images
+	@rm -f $(BENCH_REPORT)/rows.jsonl
+	@BENCH=$(BENCH) .venv/bin/pytest -m benchmark tests/benchmarks/test_matrix.py tests/benchmarks/test_costs.py \
+	  --swarm-nodes=4 --swarm-engine=orchestrator,docker --swarm-report-dir=$(BENCH_REPORT); \
+	.venv/bin/python -m tests.benchmarks.results $(BENCH_REPORT) --command "make bench BENCH=$(BENCH)"
+
+lint: environment
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# The virtual environment, brought up to date when pyproject.toml has changed.
+environment:
+	@.ci/set-up
+
+# The node's image and the sample service's.
+images: environment
+	@.venv/bin/python -m pytest_swarm.preflight
+
+# What the report's tests look at it with.
+browser:
+	@.ci/set-up-browser
+
+# What crashed runs left behind in Docker. The images stay: they are the cache.
+clean: environment
+	@.venv/bin/pytest-swarm-cleanup
