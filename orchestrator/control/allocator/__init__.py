@@ -1,0 +1,1 @@
+"""Hands out what must be unique in the cluster: subnets, addresses, published ports."""

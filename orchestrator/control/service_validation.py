@@ -1,0 +1,228 @@
+"""Whether a service spec makes sense in itself, whatever the cluster's state.
+
+Behaves as swarmkit's `manager/controlapi/service.go` (`validateServiceSpec`), message by message; beyond it, the
+labels that switch the zero-loss machinery must be readable. Pure.
+"""
+
+import re
+from collections.abc import Iterable
+
+from orchestrator.control.constraints import parse_constraint
+from orchestrator.model.errors import BadConstraint, InvalidArgument, NotSupported
+from orchestrator.model.service import (
+    ContainerSpec,
+    EndpointMode,
+    EndpointSpec,
+    FileReference,
+    HealthConfig,
+    Mount,
+    PublishMode,
+    Resources,
+    RestartPolicy,
+    ServiceSpec,
+    TaskSpec,
+    UpdateConfig,
+)
+from orchestrator.model.zero_loss import switches_of
+
+MIN_NANO_CPUS = 1_000_000
+MIN_MEMORY_BYTES = 4 * 1024 * 1024
+MAX_NAME_LENGTH = 63
+MAX_IMAGE_LENGTH = 1024
+"""Beyond what a reference may have in all its parts: a name of 255 characters, a tag of 128, a digest."""
+MAX_PORT = 65535
+MIN_HEALTH_DURATION_S = 0.001
+MAX_REPLICAS = 10_000
+"""Our own limit: the managers keep and weigh every task, so a slip of the finger must not take their memory."""
+
+# One way to match each text: a second `+` in here, as Go's linear matcher affords it, would take Python for ever.
+_NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9])*")
+# The grammar of an image reference, by distribution's `reference/regexp.go`, in the form users write.
+_PATH_PART = r"[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*"
+_DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_IMAGE = re.compile(
+    rf"(?:{_DOMAIN}/)?{_PATH_PART}(?:/{_PATH_PART})*"
+    r"(?::\w[\w.-]{0,127})?"
+    r"(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
+)
+
+
+def validate_service(spec: ServiceSpec) -> None:
+    """Raise `InvalidArgument` with the first thing wrong with the spec, `NotSupported` for what would be ignored."""
+    _validate_name(spec.name)
+    _validate_task(spec.task)
+    _validate_mode(spec)
+    if spec.is_job:
+        if spec.update is not None:
+            raise InvalidArgument("Jobs may not have an update config")
+    else:
+        _validate_update(spec.update)
+        _validate_update(spec.rollback)
+    _validate_endpoint(spec.endpoint)
+    switches_of(spec.labels)
+
+
+def _validate_name(name: str) -> None:
+    if not name:
+        raise InvalidArgument("meta: name must be provided")
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument("name must be valid as a DNS name component")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidArgument(f"name must be {MAX_NAME_LENGTH} characters or fewer")
+
+
+def _validate_task(task: TaskSpec) -> None:
+    _validate_resources(task.limits)
+    _validate_resources(task.reservations)
+    _validate_restart(task.restart)
+    if task.placement is not None:
+        _validate_constraints(task.placement.constraints)
+        if task.placement.max_replicas < 0:
+            raise InvalidArgument("TaskSpec: max replicas per node cannot be negative")
+    _validate_references("secret", task.container.secrets)
+    _validate_references("config", task.container.configs)
+    _validate_container(task.container)
+
+
+def _validate_resources(resources: Resources | None) -> None:
+    if resources is None:
+        return
+    if resources.nano_cpus and resources.nano_cpus < MIN_NANO_CPUS:
+        raise InvalidArgument(
+            f"invalid cpu value {resources.nano_cpus / 1e9:g}: Must be at least {MIN_NANO_CPUS / 1e9:g}"
+        )
+    if resources.memory_bytes and resources.memory_bytes < MIN_MEMORY_BYTES:
+        raise InvalidArgument(f"invalid memory value {resources.memory_bytes}: Must be at least 4MiB")
+    if resources.pids < 0:
+        raise InvalidArgument(f"invalid pids value {resources.pids}: must not be negative")
+
+
+def _validate_restart(policy: RestartPolicy | None) -> None:
+    if policy is None:
+        return
+    if policy.delay_in_force < 0:
+        raise InvalidArgument("TaskSpec: restart-delay cannot be negative")
+    if (policy.window or 0.0) < 0:
+        raise InvalidArgument("TaskSpec: restart-window cannot be negative")
+    if policy.max_attempts < 0:
+        raise InvalidArgument("TaskSpec: restart-max-attempts cannot be negative")
+
+
+def _validate_constraints(constraints: Iterable[str]) -> None:
+    for constraint in constraints:
+        try:
+            parse_constraint(constraint)
+        except InvalidArgument as error:
+            raise BadConstraint(str(error)) from error
+
+
+def _validate_references(kind: str, references: Iterable[FileReference]) -> None:
+    targets: dict[str, str] = {}
+    for reference in references:
+        if not reference.object_id or not reference.object_name:
+            raise InvalidArgument(f"malformed {kind} reference")
+        if reference.runtime:
+            continue
+        if not reference.target:
+            raise InvalidArgument(f"malformed file {kind} reference, invalid target file name provided")
+        if reference.target in targets:
+            raise InvalidArgument(
+                f"{kind} references '{targets[reference.target]}' and '{reference.object_name}' "
+                f"have a conflicting target: '{reference.target}'"
+            )
+        targets[reference.target] = reference.object_name
+
+
+def _validate_container(container: ContainerSpec) -> None:
+    if not container.image:
+        raise InvalidArgument("ContainerSpec: image reference must be provided")
+    if len(container.image) > MAX_IMAGE_LENGTH or not _IMAGE.fullmatch(container.image):
+        raise InvalidArgument(f'ContainerSpec: "{container.image}" is not a valid repository/tag')
+    if container.stop_grace_period is not None and container.stop_grace_period < 0:
+        raise InvalidArgument("ContainerSpec: stop-grace-period cannot be negative")
+    _refuse_unsupported(container)
+    _validate_mounts(container.mounts)
+    _validate_healthcheck(container.healthcheck)
+
+
+def _refuse_unsupported(container: ContainerSpec) -> None:
+    """What swarm mode has and these nodes do not: refused, because ignored it would only fail later or mislead."""
+    if container.isolation:
+        raise NotSupported(f"isolation '{container.isolation}' is not supported: the nodes run Linux")
+    if '"CredentialSpec":{' in container.privileges or any(config.runtime for config in container.configs):
+        raise NotSupported("credential specs are not supported: the nodes run Linux")
+    for mount in container.mounts:
+        if mount.type == "cluster":
+            raise NotSupported("mounts of type 'cluster' are not supported: this swarm has no CSI volumes")
+        if mount.type == "npipe":
+            raise NotSupported("mounts of type 'npipe' are not supported: the nodes run Linux")
+
+
+def _validate_mounts(mounts: Iterable[Mount]) -> None:
+    targets: set[str] = set()
+    for mount in mounts:
+        if not mount.target:
+            raise InvalidArgument("ContainerSpec: mount target must be provided")
+        if mount.target in targets:
+            raise InvalidArgument(f"ContainerSpec: duplicate mount point: {mount.target}")
+        targets.add(mount.target)
+
+
+def _validate_healthcheck(health: HealthConfig | None) -> None:
+    if health is None:
+        return
+    durations = {
+        "Interval": health.interval,
+        "Timeout": health.timeout,
+        "StartPeriod": health.start_period,
+        "StartInterval": health.start_interval,
+    }
+    for name, duration in durations.items():
+        if duration and duration < MIN_HEALTH_DURATION_S:
+            raise InvalidArgument(f"ContainerSpec: {name} in HealthConfig cannot be less than 1ms")
+    if health.retries is not None and health.retries < 0:
+        raise InvalidArgument("ContainerSpec: Retries in HealthConfig cannot be negative")
+
+
+def _validate_mode(spec: ServiceSpec) -> None:
+    if spec.replicas is not None and spec.replicas < 0:
+        raise InvalidArgument("Number of replicas must be non-negative")
+    if spec.replicas is not None and spec.replicas > MAX_REPLICAS:
+        raise InvalidArgument(f"Number of replicas must not exceed {MAX_REPLICAS}")
+    if spec.max_concurrent is not None and spec.max_concurrent > MAX_REPLICAS:
+        raise InvalidArgument(f"Maximum concurrent jobs must not exceed {MAX_REPLICAS}")
+    if spec.max_concurrent is not None and spec.max_concurrent < 0:
+        raise InvalidArgument("Maximum concurrent jobs must not be negative")
+    if spec.total_completions is not None and spec.total_completions < 0:
+        raise InvalidArgument("Total completed jobs must not be negative")
+
+
+def _validate_update(config: UpdateConfig | None) -> None:
+    if config is None:
+        return
+    if config.parallelism < 0:
+        raise InvalidArgument("TaskSpec: update-parallelism cannot be negative")
+    if config.delay < 0:
+        raise InvalidArgument("TaskSpec: update-delay cannot be negative")
+    if config.monitor < 0:
+        raise InvalidArgument("TaskSpec: update-monitor cannot be negative")
+    if not 0 <= config.max_failure_ratio <= 1:
+        raise InvalidArgument("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")
+
+
+def _validate_endpoint(endpoint: EndpointSpec | None) -> None:
+    if endpoint is None:
+        return
+    published: set[tuple[str, int]] = set()
+    for port in endpoint.ports:
+        if endpoint.mode is EndpointMode.DNSRR and port.publish_mode is PublishMode.INGRESS:
+            raise InvalidArgument("EndpointSpec: port published with ingress mode can't be used with dnsrr mode")
+        if not 1 <= port.target_port <= MAX_PORT:
+            raise InvalidArgument(f"EndpointSpec: invalid target port {port.target_port}")
+        if not 0 <= port.published_port <= MAX_PORT:
+            raise InvalidArgument(f"EndpointSpec: invalid published port {port.published_port}")
+        if not port.published_port:
+            continue
+        if (port.protocol, port.published_port) in published:
+            raise InvalidArgument("EndpointSpec: duplicate published ports provided")
+        published.add((port.protocol, port.published_port))

@@ -1,0 +1,103 @@
+"""Which failures count against an update, and what they do to it.
+
+A failure is a task of this update that ended before it ran, or within `monitor` of running; each slot counts once.
+Counted ids are kept in the replicated status, so that a new leader counts on.
+"""
+
+from dataclasses import dataclass, replace
+
+from orchestrator.control.slots import ENDED_BY_ITSELF, Slot
+from orchestrator.model.errors import InvalidArgument
+from orchestrator.model.service import FailureAction, Service, ServiceSpec, UpdateConfig, UpdateState, UpdateStatus
+from orchestrator.model.task import Task
+from orchestrator.state.actions import RollbackService, SetUpdateStatus
+from orchestrator.state.apply_service import check_ports_free
+from orchestrator.state.cluster_state import ClusterState
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A running update or rollback."""
+
+    service: Service
+    status: UpdateStatus
+    config: UpdateConfig
+    slots: tuple[Slot, ...]
+
+    def has_made(self, task: Task) -> bool:
+        """Whether the task was made by, or during, this update."""
+        return task.spec_version == self.service.spec_version and task.created_at >= self.status.started_at
+
+
+def has_failed(update: Update, slot: Slot) -> bool:
+    """Whether an attempt in the slot to run the present spec has failed, be it before this update began."""
+    version = update.service.spec_version
+    return any(task.spec_version == version and task.status.state in ENDED_BY_ITSELF for task in slot.tasks)
+
+
+def judge(state: ClusterState, update: Update) -> SetUpdateStatus | RollbackService | None:
+    """What a failure that was not counted yet does: noted, or the update stops. None when there is none."""
+    if update.config.failure_action is FailureAction.CONTINUE:
+        return None
+    failed = next((task for slot in update.slots for task in slot.wanted if _counts(update, slot, task)), None)
+    if failed is None:
+        return None
+    failed_ids = (*update.status.failed_task_ids, failed.id)
+    if len(failed_ids) / max(_slots_concerned(update), 1) <= update.config.max_failure_ratio:
+        return _status(update, replace(update.status, failed_task_ids=failed_ids))
+    return _stop(state, update, failed, failed_ids)
+
+
+def watched_until(update: Update, slot: Slot) -> float:
+    """End of the monitoring period of the slot's task of this update, seconds since the epoch; 0.0 if none is."""
+    # A delay that is no shorter than `monitor` would hide the last slot's failures: swarmkit adds a second to it.
+    period = update.config.monitor if update.config.delay < update.config.monitor else update.config.delay + 1
+    return max((task.running_since + period for task in slot.tasks if update.has_made(task)), default=0.0)
+
+
+def _counts(update: Update, slot: Slot, task: Task) -> bool:
+    if not update.has_made(task) or task.status.state not in ENDED_BY_ITSELF:
+        return False
+    if task.running_since and task.state_since - task.running_since > update.config.monitor:
+        return False
+    return not any(other.id in update.status.failed_task_ids for other in slot.tasks)
+
+
+def _slots_concerned(update: Update) -> int:
+    version = update.service.spec_version
+    return sum(
+        any(update.has_made(task) or (task.is_wanted and task.spec_version != version) for task in slot.tasks)
+        for slot in update.slots
+    )
+
+
+def _stop(
+    state: ClusterState, update: Update, failed: Task, failed_ids: tuple[str, ...]
+) -> SetUpdateStatus | RollbackService:
+    service, status = update.service, update.status
+    reason = f"due to failure or early termination of task {failed.id}"
+    is_update = status.state is UpdateState.UPDATING
+    previous = service.previous_spec
+    # A rollback is never rolled back, nor is there a way back when the previous spec has the same tasks.
+    has_way_back = is_update and service.previous_spec_version != service.spec_version
+    if update.config.failure_action is FailureAction.ROLLBACK and has_way_back and previous is not None:
+        obstacle = _obstacle(state, previous, service.id)
+        if obstacle is None:
+            between = (service.spec_version, service.previous_spec_version)
+            return RollbackService(service.id, between=between, message=f"update rolled back {reason}")
+        reason = f"{reason}; it cannot be rolled back: {obstacle}"
+    what, paused = ("update", UpdateState.PAUSED) if is_update else ("rollback", UpdateState.ROLLBACK_PAUSED)
+    return _status(update, replace(status, state=paused, message=f"{what} paused {reason}", failed_task_ids=failed_ids))
+
+
+def _obstacle(state: ClusterState, previous: ServiceSpec, service_id: str) -> str | None:
+    """Why the service cannot return to its previous spec: what that spec published may be another service's now."""
+    try:
+        check_ports_free(state, previous, service_id)
+    except InvalidArgument as refusal:
+        return str(refusal)
+    return None
+
+
+def _status(update: Update, status: UpdateStatus) -> SetUpdateStatus:
+    return SetUpdateStatus(update.service.id, update.service.spec_version, status)

@@ -1,0 +1,35 @@
+"""What swarm mode assumes where a service's user said nothing.
+
+Shown with `insertDefaults`; a template that spells it out is no other template.
+"""
+
+from dataclasses import replace
+
+from orchestrator.model.service import DNSConfig, Placement, Resources, RestartPolicy, ServiceSpec, UpdateConfig
+
+STOP_GRACE_PERIOD_S = 10.0
+"""swarmkit `api/defaults/service.go`."""
+
+
+def with_defaults(spec: ServiceSpec) -> ServiceSpec:
+    """The spec with every section filled in."""
+    task = spec.task
+    container = task.container
+    grace = STOP_GRACE_PERIOD_S if container.stop_grace_period is None else container.stop_grace_period
+    return replace(
+        spec,
+        task=replace(
+            task,
+            container=replace(container, stop_grace_period=grace, dns=container.dns or DNSConfig()),
+            limits=task.limits or Resources(),
+            reservations=task.reservations or Resources(),
+            restart=_restart_with_defaults(task.restart or RestartPolicy()),
+            placement=task.placement or Placement(),
+        ),
+        update=spec.update or UpdateConfig(),
+        rollback=spec.rollback or UpdateConfig(),
+    )
+
+
+def _restart_with_defaults(policy: RestartPolicy) -> RestartPolicy:
+    return replace(policy, delay=policy.delay_in_force)
