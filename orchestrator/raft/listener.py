@@ -1,0 +1,170 @@
+"""The Raft port's listener, for strangers can reach it too.
+
+PySyncObj's own reads from a connection for as long as bytes come, keeps what may be the beginning of a message of two
+gigabytes, lets silent connections stay for ever, and stops listening for good when it cannot accept one. Here a peer
+that has not yet proved to hold the Raft key gets little room and little time, and few such peers are let in at once.
+"""
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pysyncobj.monotonic import monotonic
+from pysyncobj.poller import POLL_EVENT_TYPE
+from pysyncobj.tcp_connection import TcpConnection
+
+from orchestrator.raft.poller import EpollPoller
+
+logger = logging.getLogger(__name__)
+
+HANDSHAKE_BYTES_MAX = 4096
+"""The two messages of a handshake, encrypted, are some 500 bytes."""
+PENDING_MAX = 64
+PENDING_PER_ADDRESS_MAX = 8
+"""A manager needs one, and another when it comes back before the old one was missed."""
+BACKLOG = 64
+ACCEPTED_AT_ONCE_MAX = 16
+
+
+class GuardedSocket:
+    """What a connection uses of its socket. Until it is trusted, the peer that says too much seems to have gone."""
+
+    def __init__(self, raw: socket.socket, budget: int) -> None:
+        self._raw = raw
+        self._budget: int | None = budget
+
+    def trust(self) -> None:
+        """Let the peer say as much as it likes."""
+        self._budget = None
+
+    def recv(self, size: int) -> bytes:
+        """As of a socket; raises `OSError` as one."""
+        if self._budget is None:
+            return self._raw.recv(size)
+        data = self._raw.recv(min(size, self._budget + 1))
+        self._budget -= len(data)
+        return data if self._budget >= 0 else b""
+
+    def send(self, data: bytes) -> int:
+        """As of a socket; raises `OSError` as one."""
+        return self._raw.send(data)
+
+    def fileno(self) -> int:
+        """As of a socket."""
+        return self._raw.fileno()
+
+    def getsockopt(self, level: int, option: int) -> int:
+        """As of a socket."""
+        return self._raw.getsockopt(level, option)
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """As of a socket."""
+        self._raw.setsockopt(level, option, value)
+
+    def close(self) -> None:
+        """As of a socket."""
+        self._raw.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    address: str
+    since: float
+    guard: GuardedSocket
+
+
+class BoundedServer:
+    """In place of PySyncObj's `TcpServer`: `bind` and `unbind` are what its transport calls."""
+
+    def __init__(
+        self,
+        poller: EpollPoller,
+        host: str,
+        port: int,
+        on_connection: Callable[[TcpConnection], None],
+        *,
+        buffer_sizes: tuple[int, int],
+        timeout: float,
+    ) -> None:
+        self._poller = poller
+        self._endpoint = (host, port)
+        self._on_connection = on_connection
+        self._send_buffer, self._receive_buffer = buffer_sizes
+        self._timeout = timeout
+        self._listener: socket.socket | None = None
+        self._pending: dict[TcpConnection, _Pending] = {}
+
+    def bind(self) -> None:
+        """Listen. Raises `OSError`."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited by what is accepted, and only so in time for the window that TCP offers.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
+            listener.setblocking(False)
+            listener.bind(self._endpoint)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        self._listener = listener
+        self._poller.subscribe(listener.fileno(), self._accept, POLL_EVENT_TYPE.READ | POLL_EVENT_TYPE.ERROR)
+
+    def unbind(self) -> None:
+        """Listen no longer."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            self._poller.unsubscribe(listener.fileno())
+            listener.close()
+
+    def trust(self, connection: TcpConnection) -> None:
+        """The peer has proved to hold the key."""
+        pending = self._pending.pop(connection, None)
+        if pending is not None:
+            pending.guard.trust()
+
+    def forget(self, connection: TcpConnection) -> None:
+        """The connection has ended."""
+        self._pending.pop(connection, None)
+
+    def expire(self, now: float) -> None:
+        """Hang up on those that did not prove themselves in time; `now` by the monotonic clock."""
+        for connection, pending in list(self._pending.items()):
+            if now - pending.since > self._timeout:
+                connection.disconnect()
+
+    def _accept(self, descriptor: int, event: int) -> None:
+        del descriptor, event
+        for _ in range(ACCEPTED_AT_ONCE_MAX):
+            if self._listener is None:
+                return
+            try:
+                raw, (address, _) = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # The next one may be taken again: nothing that one stranger does may close the port for all.
+                logger.warning("a connection to the raft port was not accepted: %s", error)
+                return
+            self._take(raw, address)
+
+    def _take(self, raw: socket.socket, address: str) -> None:
+        if sum(pending.address == address for pending in self._pending.values()) >= PENDING_PER_ADDRESS_MAX:
+            raw.close()
+            return
+        if len(self._pending) >= PENDING_MAX:
+            next(iter(self._pending)).disconnect()
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        guard = GuardedSocket(raw, HANDSHAKE_BYTES_MAX)
+        connection = TcpConnection(
+            poller=self._poller,
+            socket=guard,
+            timeout=self._timeout,
+            sendBufferSize=self._send_buffer,
+            recvBufferSize=self._receive_buffer,
+        )
+        self._pending[connection] = _Pending(address, monotonic(), guard)
+        self._on_connection(connection)

@@ -1,0 +1,450 @@
+"""The `Store` of a manager: a `Replica` driven by the event loop.
+
+Everything happens on the loop's thread. What arrives is handled when it arrives, proposals at once; a slow timer
+looks after elections. This module decides nothing about the cluster.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pysyncobj import FAIL_REASON, SyncObjException
+
+from orchestrator import clock
+from orchestrator.model.consensus import ConsensusStatus
+from orchestrator.model.errors import ClusterError, InvalidArgument, LostLeadership, NoLeader, Unavailable
+from orchestrator.raft import snapshots
+from orchestrator.raft.entry_cipher import EntryCipher, NoCipher
+from orchestrator.raft.journal import DamagedData, DurableJournal
+from orchestrator.raft.options import BATCH_SIZE_MAX, Beginning, ReplicaOptions
+from orchestrator.raft.poller import EpollPoller
+from orchestrator.raft.reads import READ_TIMEOUT, Reads
+from orchestrator.raft.replica import BARRIER, Replica
+from orchestrator.raft.timing import RaftTiming
+from orchestrator.raft.transport import ManagerTransport
+from orchestrator.state.actions import Action, Batch
+from orchestrator.state.cluster_state import ClusterState
+from orchestrator.state.codec import encode_batch
+
+logger = logging.getLogger(__name__)
+
+RAFT_PORT = 2378
+PROPOSE_TIMEOUT = 20.0
+"""Seconds; the Docker CLI itself waits without limit."""
+
+TOO_LARGE = "raft: raft message is too large and can't be sent"
+"""swarmkit's text."""
+
+NO_ROOM = "raft: no space left on device: the managers can keep no further change"
+
+_FAILED_TICKS_MAX = 10
+
+
+class RaftStore:
+    """The replicated state as this manager sees it; implements `interfaces.Store`.
+
+    Not started by its constructor: `start`, use, `close`. After `close`, or when its files fail, every proposal
+    raises `Unavailable`.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        data_directory: Path,
+        key: str,
+        *,
+        peers: Sequence[str] = (),
+        port: int = RAFT_PORT,
+        timing: RaftTiming | None = None,
+        log_key: str = "",
+    ) -> None:
+        """`address` is the IPv4 address to listen on and be known by; `key` the cluster's `raft_key`.
+
+        `log_key`, in hex, is what the log is sealed under; without it the log is in clear.
+
+        `peers`: addresses of the managers to join, empty for the first manager of a cluster, both ignored when the
+        directory shows that this manager was a member before. A joining manager starts first and is added then.
+        """
+        self.address = address
+        self._port = port
+        self._directory = data_directory
+        self._key = key
+        self._cipher = EntryCipher(log_key) if log_key else NoCipher()
+        self._first_peers = tuple(f"{peer}:{port}" for peer in sorted(peers) if peer != address)
+        self._timing = timing or RaftTiming()
+        self._replica: Replica | None = None
+        self._last_state = ClusterState()
+        self._poller: EpollPoller | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_requested = False
+        self._ticked = False
+        """Whether something else than the timer has ticked since the timer last looked."""
+        self._failed_ticks = 0
+        self._closing: asyncio.Task[None] | None = None
+        self._pending: dict[asyncio.Future[None], None] = {}
+        self._reads = Reads()
+        self._subscribers: dict[object, Callable[[], None]] = {}
+        self._notification: asyncio.Handle | None = None
+        self._leading_term: int | None = None
+        self._leader_since: float | None = None
+        self._seen: object = None
+        self._members: tuple[str, ...] | None = None
+        self._unkept_members: tuple[str, ...] | None = None
+        self._kept_peer_changes = -1
+        self.failure: BaseException | None = None
+        """Why the store stopped by itself; None while all is well."""
+
+    # Reading -----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ClusterState:
+        """This manager's replica. Ask again after every wait: a snapshot from the leader replaces the object."""
+        return self._last_state if self._replica is None else self._replica.state
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this manager leads and has applied all that earlier leaders committed."""
+        return self._leader_since is not None
+
+    @property
+    def leader_since(self) -> float | None:
+        """When this manager became leader, seconds since the epoch; None while it does not lead."""
+        return self._leader_since
+
+    @property
+    def leader_address(self) -> str | None:
+        """IPv4 address of the leader, as far as known; None too while this manager takes office."""
+        replica = self._replica
+        if replica is None or replica.leader_id is None or (replica.leads and not self.is_leader):
+            return None
+        return replica.leader_id.rpartition(":")[0]
+
+    @property
+    def term(self) -> int:
+        """The number of the election that counts here."""
+        return 0 if self._replica is None else self._replica.term
+
+    @property
+    def leading_term(self) -> int | None:
+        """The number of the election by which this manager leads; None while `is_leader` is false."""
+        return None if self._leader_since is None else self._leading_term
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this manager has once caught up with a leader since it started."""
+        return self._replica is not None and bool(self._replica.isReady())
+
+    @property
+    def peers(self) -> Mapping[str, bool]:
+        """The other managers' addresses, and whether this one has a working connection with each."""
+        replica = self._replica
+        if replica is None:
+            return {}
+        return {peer.rpartition(":")[0]: replica.is_connected(peer) for peer in replica.peer_ids}
+
+    @property
+    def answering_peers(self) -> tuple[str, ...]:
+        """As leader: addresses of the managers that have answered as lately as a leader needs a majority to."""
+        replica = self._replica
+        if replica is None:
+            return ()
+        since = replica.now - self._timing.leader_fallback
+        return tuple(peer.rpartition(":")[0] for peer in replica.peer_ids if replica.has_answered(peer, since))
+
+    @property
+    def status(self) -> ConsensusStatus | None:
+        """All that tells why this manager does or does not take part; None before `start` and after `close`."""
+        replica = self._replica
+        if replica is None:
+            return None
+        since = replica.now - self._timing.leader_fallback
+        return ConsensusStatus(
+            address=replica.own_id,
+            leads=replica.leads,
+            leader=replica.leader_id or "",
+            term=replica.term,
+            commit_index=replica.commit_index,
+            applied_index=int(replica.raftLastApplied),
+            first_index=replica.journal[0][1],
+            last_index=replica.last_entry[1],
+            is_ready=self.is_ready,
+            election_in=round(replica.election_deadline - replica.now, 3),
+            peers=tuple(replica.status_of(peer, since) for peer in replica.peer_ids),
+        )
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back soon, coalesced, after batches were applied or leadership changed; returns what ends it."""
+        token = object()
+        self._subscribers[token] = callback
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(token, None)
+
+        return unsubscribe
+
+    # Changing ----------------------------------------------------------------------------------------------
+
+    async def propose(self, actions: Sequence[Action], *, timeout: float = PROPOSE_TIMEOUT) -> None:
+        """Commit the actions as one batch and return once it is applied here; `timeout` in seconds.
+
+        Raises the `ClusterError` with which `apply` refused it, and `Unavailable` as `interfaces.Store` says. After
+        `Unavailable` the batch may still take effect.
+        """
+        encoded = self._cipher.seal(encode_batch(Batch(at=clock.now(), actions=tuple(actions))))
+        if len(encoded) > BATCH_SIZE_MAX:
+            raise InvalidArgument(TOO_LARGE)
+        replica = self._replica
+        if replica is not None and self._leading_term is not None and not replica.can_keep(len(encoded)):
+            raise Unavailable(NO_ROOM)
+        await self.commit(lambda replica, callback: replica.apply_batch(encoded, callback=callback), timeout)
+
+    async def catch_up(self, *, timeout: float = READ_TIMEOUT) -> None:
+        """Return when everything that was acknowledged anywhere before this call is applied here.
+
+        Raises `NoLeader` when there is none, or no majority follows it, or `timeout` seconds are over.
+        """
+        if self._replica is None:
+            raise NoLeader
+        await self._reads.read(self._replica, self._request_tick, timeout)
+
+    async def commit(self, submit: Callable[[Replica, Callable[[Any, int], None]], None], timeout: float) -> None:
+        """Submit a log entry on the leader and wait until it is applied. For this package.
+
+        Raises `Unavailable`, `ChangeDenied` when PySyncObj refused a change of the managers, or the `ClusterError`
+        that applying the entry returned.
+        """
+        replica = self._replica
+        if replica is None or self._leading_term is None:
+            raise NoLeader if self.leader_address is None else LostLeadership
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending[future] = None
+        try:
+            submit(replica, partial(_resolve, future))
+            self._request_tick()
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError as error:
+            raise NoLeader from error
+        finally:
+            self._pending.pop(future, None)
+
+    # Life --------------------------------------------------------------------------------------------------
+
+    def node_id(self, address: str) -> str:
+        """The name under which the managers know the one at `address`: "address:port"."""
+        return f"{address}:{self._port}"
+
+    def ask_for_successor(self) -> None:
+        """Ask a follower that has the whole log to stand for election now. For `membership`."""
+        if self._replica is not None:
+            self._replica.transferLeadership()
+
+    def force_snapshot(self) -> None:
+        """Replace the log by a snapshot in the next tick, whatever its length."""
+        if self._replica is not None:
+            self._replica.forceLogCompaction()
+
+    def start(self) -> None:
+        """Listen and take part. To be called on the event loop, once.
+
+        Raises `DamagedData` when the files of an earlier run are not usable, `OSError` when the address cannot be
+        listened on or the directory not be written.
+        """
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known_peers = snapshots.read_members(self._members_path)
+        peers, beginning = self._first_peers, Beginning.JOINING if self._first_peers else Beginning.ALONE
+        if known_peers is not None:
+            peers, beginning = known_peers, Beginning.RETURNING if known_peers else Beginning.ALONE
+        journal = self._open_journal(was_member=known_peers is not None)
+        poller = EpollPoller()
+        self._replica = self._make_replica(peers, beginning, journal, poller)
+        self._poller = poller
+        self._keep_members(self._replica)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._poller.fileno(), self._tick)
+        self._on_timer()
+        logger.info("raft started", extra={"address": self.address, "peers": peers, "beginning": beginning.value})
+
+    def _make_replica(
+        self, peers: tuple[str, ...], beginning: Beginning, journal: DurableJournal, poller: EpollPoller
+    ) -> Replica:
+        transports: list[ManagerTransport] = []
+
+        def transport(*arguments: Any) -> ManagerTransport:
+            transports.append(ManagerTransport(*arguments, poller=poller, timing=self._timing))
+            return transports[-1]
+
+        options = ReplicaOptions(
+            node_id=self.node_id(self.address),
+            peers=peers,
+            beginning=beginning,
+            transport=transport,
+            key=self._key,
+            timing=self._timing,
+            journal=journal,
+            dump=self._dump_path,
+            cipher=self._cipher,
+        )
+        try:
+            return Replica(options)
+        except SyncObjException as error:
+            for unused in transports:
+                unused.destroy()
+            poller.close()
+            journal._destroy()
+            raise OSError(f"cannot listen on {options.node_id}") from error
+
+    async def close(self) -> None:
+        """Take part no longer; proposals that wait raise `Unavailable`. Idempotent."""
+        replica, poller = self._replica, self._poller
+        if replica is None or poller is None:
+            return
+        self._last_state = replica.state
+        self._replica = None
+        if self._timer is not None:
+            self._timer.cancel()
+        asyncio.get_running_loop().remove_reader(poller.fileno())
+        self._lead(None)
+        replica.reads.fail_all()
+        replica.close()
+        poller.close()
+        self._notify()
+
+    @property
+    def _members_path(self) -> Path:
+        return self._directory / "members.json"
+
+    @property
+    def _dump_path(self) -> Path:
+        return self._directory / "dump"
+
+    def _open_journal(self, *, was_member: bool) -> DurableJournal:
+        path = self._directory / "journal"
+        if not was_member:
+            # Of a start that was cut short before this manager belonged to anything.
+            path.unlink(missing_ok=True)
+            self._dump_path.unlink(missing_ok=True)
+            return DurableJournal(path)
+        if not path.exists():
+            raise DamagedData(f"the journal {path} is missing")
+        return snapshots.open_journal(path, self._dump_path)
+
+    def _keep_members(self, replica: Replica) -> None:
+        changes = replica.transport.peer_changes
+        if changes == self._kept_peer_changes:
+            return
+        members = replica.peer_ids
+        if members != self._members:
+            try:
+                snapshots.write_members(self._members_path, members)
+            except OSError as error:
+                # The journal has it too; here it is tried again in every tick.
+                if self._unkept_members != members:
+                    self._unkept_members = members
+                    logger.error("the list of managers cannot be written: %s", error)
+                return
+            self._members = members
+        self._kept_peer_changes = changes
+
+    # The loop's callbacks ----------------------------------------------------------------------------------
+
+    def _on_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._timing.tick_period, self._on_timer)
+        if not self._ticked:
+            self._tick()
+        self._ticked = False
+
+    def _request_tick(self) -> None:
+        if not self._tick_requested:
+            self._tick_requested = True
+            asyncio.get_running_loop().call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self._tick_requested = False
+        self._ticked = True
+        replica, poller = self._replica, self._poller
+        if replica is None or poller is None:
+            return
+        try:
+            poller.dispatch()
+            replica.doTick(0.0)
+            self._keep_members(replica)
+            self._failed_ticks = 0
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, and counted against the store
+            self._on_failed_tick(error)
+            return
+        self._observe(replica)
+        if self._pending and not self._members:
+            # Nobody's answer will wake us: a sole manager commits in the tick after the one that took the proposal.
+            self._request_tick()
+
+    def _on_failed_tick(self, error: Exception) -> None:
+        # PySyncObj's own thread logs and goes on, which outlives a shortage of descriptors; but a manager whose
+        # journal fails acknowledges what it does not keep, so it must not go on for long.
+        logger.exception("raft tick failed", extra={"address": self.address, "in_a_row": self._failed_ticks + 1})
+        self._failed_ticks += 1
+        if self._failed_ticks >= _FAILED_TICKS_MAX:
+            self.failure = error
+            self._closing = asyncio.get_running_loop().create_task(self.close())
+
+    def _observe(self, replica: Replica) -> None:
+        leading_term = replica.term if replica.leads else None
+        if leading_term != self._leading_term:
+            self._lead(leading_term)
+            if leading_term is not None:
+                replica.apply_batch(BARRIER, callback=partial(self._on_caught_up, leading_term))
+                self._request_tick()
+        self._reads.observe(replica)
+        if self._pending and not replica.can_keep(0):
+            self._fail_pending(Unavailable(NO_ROOM))
+        seen = (replica.raftLastApplied, self._leading_term, self._leader_since, replica.leader_id, self._members)
+        if seen != self._seen:
+            self._seen = seen
+            self._notify()
+
+    def _lead(self, term: int | None) -> None:
+        """Note that this manager leads in `term`, or no longer; what was proposed in another term has failed."""
+        if self._leading_term is not None or term is not None:
+            logger.info("raft leadership", extra={"address": self.address, "leading_term": term})
+        self._leading_term = term
+        self._leader_since = None
+        self._fail_pending(LostLeadership())
+
+    def _fail_pending(self, why: ClusterError) -> None:
+        for future in self._pending:
+            if not future.done():
+                future.set_exception(why)
+
+    def _on_caught_up(self, term: int, _result: None, reason: int) -> None:
+        if reason == FAIL_REASON.SUCCESS and term == self._leading_term:
+            self._leader_since = clock.now()
+
+    def _notify(self) -> None:
+        if self._notification is None and self._subscribers:
+            self._notification = asyncio.get_running_loop().call_soon(self._call_subscribers)
+
+    def _call_subscribers(self) -> None:
+        self._notification = None
+        for callback in list(self._subscribers.values()):
+            callback()
+
+
+class ChangeDenied(Exception):
+    """PySyncObj refused a change of the managers: another one is under way, or there is nothing to change."""
+
+
+def _resolve(future: asyncio.Future[None], result: ClusterError | None, reason: int) -> None:
+    """PySyncObj's callback for a submitted entry: what applying it returned, and a FAIL_REASON."""
+    if future.done():
+        return
+    if reason == FAIL_REASON.REQUEST_DENIED:
+        future.set_exception(ChangeDenied())
+    elif reason != FAIL_REASON.SUCCESS:
+        future.set_exception(NoLeader() if reason == FAIL_REASON.MISSING_LEADER else LostLeadership())
+    elif result is not None:
+        future.set_exception(result)
+    else:
+        future.set_result(None)
