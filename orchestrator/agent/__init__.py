@@ -1,0 +1,1 @@
+"""The node's side of a session: obey assignments, run tasks, carry networks, report back."""

@@ -1,0 +1,193 @@
+"""One task of this node, from assignment to its end: does what `task_machine` says, one step at a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator import clock
+from orchestrator.agent.readiness import ReadinessGate
+from orchestrator.agent.task_machine import INTERRUPTIBLE, Step, next_step
+from orchestrator.backoff import Backoff
+from orchestrator.interfaces import Engine, TaskFailed, TaskFiles, TaskRejected
+from orchestrator.model.files import FilePayload
+from orchestrator.model.task import Task, TaskState, TaskStatus
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
+WITHDRAWAL_DEADLINE_S = 20.0
+"""How long a stop waits for this node's own balancers, which the managers no longer wait for."""
+NETWORK_DEADLINE_S = 30.0
+"""How long a task waits for this node to carry its networks before it is rejected."""
+
+
+class TaskRunner:
+    """Runs one task. `run` ends when the task is over and erased or cancelled; `obey` may come at any time."""
+
+    def __init__(
+        self,
+        task: Task,
+        status: TaskStatus,
+        *,
+        engine: Engine,
+        files: TaskFiles,
+        payloads: Callable[[], Mapping[str, FilePayload]],
+        readiness: ReadinessGate,
+        data_plane_reached: Callable[[int], Coroutine[Any, Any, None]],
+        networks_carried: Callable[[Task], Coroutine[Any, Any, None]],
+        report: Callable[[str, TaskStatus], None],
+    ) -> None:
+        self.task = task
+        self.status = status
+        self._engine = engine
+        self._files = files
+        self._payloads = payloads
+        self._readiness = readiness
+        self._data_plane_reached = data_plane_reached
+        self._networks_carried = networks_carried
+        self._report = report
+        self._order_changed = asyncio.Event()
+        self._may_still_run = False
+        """Whether the task is over, but its container perhaps not."""
+        self._end_known = asyncio.Event()
+        """Set when the managers, and so the balancers, know that the task is over."""
+        self._steps: dict[Step, Callable[[], Coroutine[Any, Any, None]]] = {
+            Step.PREPARE: self._prepare,
+            Step.START: self._start,
+            Step.AWAIT_READINESS: self._await_readiness,
+            Step.AWAIT_EXIT: self._await_exit,
+            Step.STOP: self._stop,
+            Step.REST: self._rest,
+        }
+
+    def obey(self, task: Task) -> None:
+        """Take a newer copy of the assignment."""
+        changed = task.ordered_state is not self.task.ordered_state
+        self.task = task
+        if task.status.state.is_terminal:
+            self._end_known.set()
+        if changed:
+            self._order_changed.set()
+
+    async def run(self) -> None:
+        """Step until cancelled."""
+        backoff = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
+        while True:
+            self._order_changed.clear()
+            step = next_step(self.status.state, self.task.ordered_state)
+            try:
+                if self._may_still_run:
+                    await self._stop_once_unbalanced()
+                await self._interruptible(step) if step in INTERRUPTIBLE else await self._steps[step]()
+            except TaskFailed as failure:
+                await self._fail(failure)
+            except OSError as error:
+                # What the engine cannot say or do now it may in a moment; until then nothing is known of the task.
+                logger.warning("the engine does not answer task=%s step=%s error=%s", self.task.id, step, error)
+                await asyncio.sleep(backoff.next())
+                continue
+            except Exception as bug:
+                # One task's surprise must not end the node's other tasks.
+                logger.exception("unexpected failure of a task task=%s", self.task.id)
+                await self._fail(TaskFailed(f"internal error: {bug}"))
+            backoff.reset()
+
+    async def erase(self) -> None:
+        """End the container however it stands and remove it. Call after `run` was cancelled."""
+        await self._engine.stop(self.task)
+        self._files.erase(self.task.id)
+        await self._engine.remove(self.task)
+
+    async def _interruptible(self, step: Step) -> None:
+        doing = asyncio.ensure_future(self._steps[step]())
+        order = asyncio.ensure_future(self._order_changed.wait())
+        try:
+            await asyncio.wait((doing, order), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                doing.result()
+        finally:
+            for future in (doing, order):
+                future.cancel()
+            await asyncio.gather(doing, order, return_exceptions=True)
+
+    async def _prepare(self) -> None:
+        self._observe(TaskState.PREPARING, "preparing")
+        try:
+            await asyncio.wait_for(self._networks_carried(self.task), NETWORK_DEADLINE_S)
+        except TimeoutError:
+            raise TaskRejected(f"the node does not carry the task's networks after {NETWORK_DEADLINE_S:g}s") from None
+        self._files.write(self.task, self._payloads())
+        container_id = await self._engine.prepare(self.task)
+        self.status = replace(self.status, container_id=container_id)
+        self._observe(TaskState.READY, "prepared")
+
+    async def _start(self) -> None:
+        self._observe(TaskState.STARTING, "starting")
+        started = await self._engine.start(self.task)
+        self.status = replace(started, state=TaskState.STARTING, message="starting", at=clock.now())
+        self._report(self.task.id, self.status)
+
+    async def _await_readiness(self) -> None:
+        exited = asyncio.ensure_future(self._engine.wait_exit(self.task))
+        ready = asyncio.ensure_future(self._readiness.wait(self.task, self.status.process_id))
+        try:
+            await asyncio.wait((exited, ready), return_when=asyncio.FIRST_COMPLETED)
+            if exited.done():
+                self._end(exited.result())
+            else:
+                ready.result()
+                self._observe(TaskState.RUNNING, "started")
+        finally:
+            for future in (exited, ready):
+                future.cancel()
+            await asyncio.gather(exited, ready, return_exceptions=True)
+
+    async def _await_exit(self) -> None:
+        self._end(await self._engine.wait_exit(self.task))
+
+    async def _stop_once_unbalanced(self) -> None:
+        """A task that failed by its health still runs, and still gets requests until the balancers have heard."""
+        try:
+            await asyncio.wait_for(self._end_known.wait(), WITHDRAWAL_DEADLINE_S)
+            await asyncio.wait_for(self._data_plane_reached(self.task.withdrawn_revision), WITHDRAWAL_DEADLINE_S)
+        except TimeoutError:
+            logger.warning("stopping a failed task that may still be balanced to task=%s", self.task.id)
+        await self._engine.stop(self.task)
+        self._may_still_run = False
+
+    async def _stop(self) -> None:
+        # After a time without managers one message may bring both the stop and the news for this node's balancers.
+        try:
+            await asyncio.wait_for(self._data_plane_reached(self.task.withdrawn_revision), WITHDRAWAL_DEADLINE_S)
+        except TimeoutError:
+            logger.warning("stopping a task that this node may still balance to task=%s", self.task.id)
+        await self._engine.stop(self.task)
+        self._observe(TaskState.SHUTDOWN, "shutdown")
+
+    async def _rest(self) -> None:
+        await asyncio.Event().wait()
+
+    async def _fail(self, failure: TaskFailed) -> None:
+        rejected = isinstance(failure, TaskRejected) or self.status.state < TaskState.STARTING
+        logger.warning("task failed task=%s error=%s", self.task.id, failure)
+        if not rejected:
+            try:
+                await self._engine.stop(self.task)
+            except OSError as error:
+                logger.error("a failed task may still run task=%s error=%s", self.task.id, error)
+        state = TaskState.REJECTED if rejected else TaskState.FAILED
+        self.status = replace(self.status, error=str(failure))
+        self._observe(state, "preparing" if rejected else "starting")
+
+    def _end(self, ending: TaskStatus) -> None:
+        self._may_still_run = ending.state is TaskState.FAILED
+        self.status = replace(self.status, error=ending.error, exit_code=ending.exit_code, process_id=0, host_ports=())
+        self._observe(ending.state, ending.message)
+
+    def _observe(self, state: TaskState, message: str) -> None:
+        if state.is_terminal:
+            self._files.erase(self.task.id)
+        self.status = replace(self.status, state=state, message=message, at=clock.now())
+        self._report(self.task.id, self.status)
