@@ -1,0 +1,92 @@
+"""Swarm mode's placeholders, `{{.Task.Slot}}` and the like, in a task's settings and in its secrets and configs. Pure.
+
+The grammar is Go's, of which this knows what is looked up and nothing that is computed: no conditions, loops or pipes.
+Names follow swarmkit's `template/context.go`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from orchestrator.model.errors import InvalidArgument
+from orchestrator.model.files import FilePayload
+from orchestrator.model.node import NodeDescription
+from orchestrator.model.service import FileReference
+from orchestrator.model.task import Task
+
+_Lookup = Callable[[str], str]
+
+_TEMPLATE = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
+_LABEL_BY_INDEX = re.compile(r'index \.Service\.Labels "([^"]*)"')
+_LABEL_BY_FIELD = re.compile(r"\.Service\.Labels\.(\w+)")
+_CALL = re.compile(r'(env|secret|config) "([^"]*)"')
+
+
+def expand_template(text: str, task: Task, node: NodeDescription, lookups: Mapping[str, _Lookup] | None = None) -> str:
+    """`text` with swarm mode's placeholders filled in, such as `{{.Task.Slot}}` or `{{index .Service.Labels "x"}}`.
+
+    `lookups` are the functions it may call, each with one word: `{{env "HOME"}}`.
+    Raises `InvalidArgument` for a placeholder that swarm mode's template context does not have.
+    """
+    if "{{" not in text:
+        return text
+    values = _template_values(task, node)
+    labels = dict(task.labels)
+
+    def expand(match: re.Match[str]) -> str:
+        expression = match[1]
+        label = _LABEL_BY_INDEX.fullmatch(expression) or _LABEL_BY_FIELD.fullmatch(expression)
+        if label is not None:
+            return labels.get(label[1], "")
+        call = _CALL.fullmatch(expression)
+        if call is not None and call[1] in (lookups or {}):
+            return (lookups or {})[call[1]](call[2])
+        if expression not in values:
+            raise InvalidArgument(f'template: unknown placeholder "{match[0]}"')
+        return values[expression]
+
+    if "{{" in _TEMPLATE.sub("", text):
+        raise InvalidArgument(f'template: unclosed placeholder in "{text}"')
+    return _TEMPLATE.sub(expand, text)
+
+
+def expand_payload(
+    payload: FilePayload, task: Task, node: NodeDescription, payloads: Mapping[str, FilePayload]
+) -> bytes:
+    """The content as the task is to see it: as it is, or, of a template, filled in.
+
+    A template may name the task's variables (`{{env "A"}}`, empty when there is none) and, by their targets, its other
+    secrets and configs, which are put in as they are. Raises `InvalidArgument`.
+    """
+    if not payload.templating:
+        return payload.data
+    container = task.spec.container
+    variables = dict(variable.partition("=")[::2] for variable in reversed(container.env))
+    lookups: dict[str, _Lookup] = {
+        "env": lambda name: variables.get(name, ""),
+        "secret": lambda target: _content("secret", container.secrets, target, payloads),
+        "config": lambda target: _content("config", container.configs, target, payloads),
+    }
+    # Whatever bytes stand between the placeholders come out as they went in.
+    text = payload.data.decode(errors="surrogateescape")
+    return expand_template(text, task, node, lookups).encode(errors="surrogateescape")
+
+
+def _content(kind: str, files: tuple[FileReference, ...], target: str, payloads: Mapping[str, FilePayload]) -> str:
+    for file in files:
+        if file.target == target and file.object_id in payloads:
+            return payloads[file.object_id].data.decode(errors="surrogateescape")
+    raise InvalidArgument(f"template: {kind} target {target} not found")
+
+
+def _template_values(task: Task, node: NodeDescription) -> Mapping[str, str]:
+    return {
+        ".Service.ID": task.service_id,
+        ".Service.Name": task.service_name,
+        ".Node.ID": task.node_id,
+        ".Node.Hostname": node.hostname,
+        ".Node.Platform.Architecture": node.architecture,
+        ".Node.Platform.OS": node.os,
+        ".Task.ID": task.id,
+        ".Task.Name": task.container_name,
+        ".Task.Slot": str(task.slot or task.node_id),
+    }
