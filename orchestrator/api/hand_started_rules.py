@@ -1,0 +1,94 @@
+"""Containers started by hand on the cluster's networks: what must be added for them to know its names.
+
+The engine gives such a container a resolver of its own that knows this node's containers only, asks nobody else on
+internal networks, and keeps names of one label to itself where an option says so (moby's `libnetwork/resolver.go`). So
+the container gets a resolv.conf that names the cluster's name server first, mounted as for a task.
+
+Pure: request body in, request body out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.model.network import AttachedNetwork
+
+RESOLVER_TARGET = "/etc/resolv.conf"
+_PREDEFINED = ("", "default", "bridge", "host", "none")
+MAX_NAMESERVERS = 3
+"""A C library's resolver reads no more (resolv.conf(5), MAXNS)."""
+
+
+def networks_asked(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names or ids of networks in a container-create request, in order, less those that every engine has."""
+    asked = {str(_object(body, "HostConfig").get("NetworkMode", "")), *map(str, _endpoints(body))}
+    return tuple(sorted(text for text in asked if text not in _PREDEFINED and not text.startswith("container:")))
+
+
+def with_network_names(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The request with its networks under other names, as in `names`."""
+    changed = dict(body)
+    mode = _object(body, "HostConfig").get("NetworkMode", "")
+    if mode in names:
+        changed["HostConfig"] = {**_object(body, "HostConfig"), "NetworkMode": names[mode]}
+    if _endpoints(body):
+        endpoints = {names.get(text, text): settings for text, settings in _endpoints(body).items()}
+        changed["NetworkingConfig"] = {**_object(body, "NetworkingConfig"), "EndpointsConfig": endpoints}
+    return changed
+
+
+def networks_joined(body: Mapping[str, Any], carried: Sequence[AttachedNetwork]) -> tuple[AttachedNetwork, ...]:
+    """The cluster's attachable networks that a container-create request joins, by name or id."""
+    asked = set(networks_asked(body))
+    return tuple(n for n in carried if n.attachable and n.gateway and not asked.isdisjoint((n.name, n.network_id)))
+
+
+def has_own_resolver(body: Mapping[str, Any]) -> bool:
+    """Whether the user mounts a resolv.conf: then that is the one."""
+    host = _object(body, "HostConfig")
+    binds = [str(bind).split(":") for bind in _list(host, "Binds")]
+    targets = [parts[1] for parts in binds if len(parts) > 1]
+    targets += [str(mount.get("Target")) for mount in _list(host, "Mounts") if isinstance(mount, dict)]
+    return RESOLVER_TARGET in targets
+
+
+def resolver_text(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) -> str:
+    """The resolv.conf(5): our servers, then those the user gave, should ours not answer; the user's other settings."""
+    host = _object(body, "HostConfig")
+    servers = [*(network.gateway for network in networks), *_list(host, "Dns")]
+    options = _list(host, "DnsOptions")
+    if not any(str(option).startswith("ndots:") for option in options):
+        options.append("ndots:0")
+    lines = [f"nameserver {server}" for server in servers[:MAX_NAMESERVERS]]
+    if search := _list(host, "DnsSearch"):
+        lines.append(" ".join(("search", *map(str, search))))
+    lines.append(" ".join(("options", *map(str, options))))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def with_resolver(body: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The request with the file at that path of the node as the container's resolv.conf.
+
+    Read-only: other containers have the same file.
+    """
+    host = dict(_object(body, "HostConfig"))
+    mount = {"Type": "bind", "Source": path, "Target": RESOLVER_TARGET, "ReadOnly": True}
+    if isinstance(host.get("Mounts"), list | None):
+        host["Mounts"] = [*_list(host, "Mounts"), mount]
+    return {**body, "HostConfig": host}
+
+
+# What is of another type than Docker's is left out here, and refused by the engine, which gets it all the same.
+
+
+def _list(body: Mapping[str, Any], key: str) -> list[Any]:
+    value = body.get(key)
+    return list(value) if isinstance(value, list) else []
+
+
+def _endpoints(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _object(_object(body, "NetworkingConfig"), "EndpointsConfig")
+
+
+def _object(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = body.get(key)
+    return value if isinstance(value, dict) else {}
