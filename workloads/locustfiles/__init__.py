@@ -1,0 +1,1 @@
+"""Load for Locust; copied into the load container, so it imports only locust and the standard library."""
