@@ -1,0 +1,146 @@
+"""Remove what a run made, and with `pytest-swarm-cleanup` what crashed runs left behind or were told to keep."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_swarm.engine_client import DockerUnavailable, connect_host
+from pytest_swarm.ownership import DIRECTORY_LABEL, DIRECTORY_PREFIX, LABEL, REUSE_LABEL, Owner, is_in_use
+from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
+
+if TYPE_CHECKING:
+    import docker
+
+_PARALLEL_REMOVALS = 8
+_REMOVAL_SECONDS = 60.0
+
+
+def remove_owned(client: docker.DockerClient, owner: Owner) -> list[str]:
+    """Remove every container, network, volume and folder with this owner's label; return their names.
+
+    What somebody else removes meanwhile is waited for. Raises docker.errors.APIError for what the engine refuses,
+    DeadlineExceeded for a removal by others that does not end.
+    """
+    from docker.errors import NotFound
+
+    filters = {"label": f"{LABEL}={owner.label}"}
+    containers = client.api.containers(all=True, filters=filters)
+    networks = client.api.networks(filters=filters)
+    directories = {item["Labels"].get(DIRECTORY_LABEL) for item in networks} - {None}
+    with ThreadPoolExecutor(_PARALLEL_REMOVALS) as pool:
+        removed = list(pool.map(lambda item: _remove_container(client, item), containers))
+    for network in networks:
+        with contextlib.suppress(NotFound):
+            client.api.remove_network(network["Id"])
+        removed.append(f"network {network['Name']}")
+    for volume in client.api.volumes(filters=filters)["Volumes"] or []:
+        with contextlib.suppress(NotFound):
+            client.api.remove_volume(volume["Name"], force=True)
+        removed.append(f"volume {volume['Name']}")
+    removed += [f"folder {name}" for name in sorted(directories) if _remove_directory(Path(name))]
+    return removed
+
+
+def find_dead_owners(client: docker.DockerClient) -> list[Owner]:
+    """Return the owners of labelled things whose process is gone, and whose cluster no other session uses."""
+    items = list(_labelled(client))
+    used = {item["Labels"][LABEL] for item in items if _is_in_use(item["Labels"])}
+    owners = [Owner.parse(label) for label in sorted({str(item["Labels"][LABEL]) for item in items} - used)]
+    return [owner for owner in owners if owner is not None and not owner.is_alive()]
+
+
+def _is_in_use(labels: Mapping[str, str]) -> bool:
+    return REUSE_LABEL in labels and is_in_use(Path(labels[DIRECTORY_LABEL]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of `pytest-swarm-cleanup`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="pytest-swarm-cleanup",
+        description="Remove the containers, networks, volumes and folders of clusters whose pytest is gone, "
+        "kept clusters included. Clusters of a pytest that still runs are never touched.",
+    )
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="only these runs, as --dry-run names them (default: all)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say which runs left something")
+    options = parser.parse_args(arguments)
+    try:
+        client = connect_host()
+    except DockerUnavailable as error:
+        sys.stderr.write(f"pytest-swarm-cleanup: {error}\n")
+        return 1
+    with contextlib.closing(client):
+        owners = [owner for owner in find_dead_owners(client) if not options.runs or owner.run in options.runs]
+        if not owners:
+            sys.stdout.write("nothing to clean up\n")
+        # Every one is tried, whatever became of those before it.
+        return max([_clean_up(client, owner, dry_run=options.dry_run) for owner in owners], default=0)
+
+
+def _clean_up(client: docker.DockerClient, owner: Owner, *, dry_run: bool) -> int:
+    """Say whose remains are there and remove them; the exit status."""
+    from docker.errors import DockerException
+
+    sys.stdout.write(f"run {owner.run} of process {owner.process_id}, which is gone\n")
+    if dry_run:
+        return 0
+    try:
+        removed = remove_owned(client, owner)
+    except (DockerException, DeadlineExceeded) as error:
+        reason = " ".join(str(getattr(error, "explanation", None) or error).split())
+        sys.stderr.write(f"pytest-swarm-cleanup: run {owner.run} is not all gone: {reason}\n")
+        return 1
+    sys.stdout.writelines(f"  removed {name}\n" for name in removed)
+    return 0
+
+
+def _labelled(client: docker.DockerClient) -> Iterator[dict[str, Any]]:
+    filters = {"label": LABEL}
+    listings: Iterable[Iterable[dict[str, Any]]] = (
+        client.api.containers(all=True, filters=filters),
+        client.api.networks(filters=filters),
+        client.api.volumes(filters=filters)["Volumes"] or [],
+    )
+    for listing in listings:
+        yield from listing
+
+
+def _remove_container(client: docker.DockerClient, item: dict[str, Any]) -> str:
+    from docker.errors import APIError, NotFound
+
+    def gone() -> Done[None] | NotYet:
+        try:
+            client.api.inspect_container(item["Id"])
+        except NotFound:
+            return Done(None)
+        return NotYet("it is there")
+
+    name = item["Names"][0].lstrip("/")
+    try:
+        client.api.remove_container(item["Id"], force=True, v=True)
+    except NotFound:
+        pass  # somebody else was faster
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:
+            raise
+        # Somebody else is at it. Its network can be removed only when it has gone.
+        wait_until(gone, what=f"removal of container {name} by others", timeout=_REMOVAL_SECONDS)
+    return f"container {name}"
+
+
+def _remove_directory(path: Path) -> bool:
+    # The path comes from a label that anyone could have set: take only what we could have made.
+    if path.parent != Path(tempfile.gettempdir()) or not path.name.startswith(DIRECTORY_PREFIX):
+        return False
+    shutil.rmtree(path, ignore_errors=True)
+    return not path.exists()

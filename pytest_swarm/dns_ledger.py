@@ -1,0 +1,162 @@
+"""What answers over time prove, joined with when each task's container lived. Pure.
+
+An answer may be used until its TTL is over. It is *stale* for as long as it then still names a container that has
+stopped. It is *wrong* when it names an address that was no running container's when the question was asked. From one
+useful answer of a watcher to the next useful question nothing is known: a *gap* is a span of questions without one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One question of a watcher and its answer. Times are seconds since the epoch, by a clock all nodes share."""
+
+    watcher: str
+    asked: float
+    answered: float
+    code: int
+    """0 = no error, 3 = no such name, -1 = no answer."""
+    ttl: int
+    addresses: tuple[str, ...]
+
+    @property
+    def is_useful(self) -> bool:
+        return self.code == 0 and bool(self.addresses)
+
+
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """When an address was a running container's. `stopped` is None while it still is."""
+
+    address: str
+    owner: str
+    started: float
+    stopped: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """An answer that was stale or wrong, as a line of an explanation."""
+
+    sample: Sample
+    address: str
+    story: str
+
+    def __str__(self) -> str:
+        return f"{self.sample.watcher} at {self.sample.asked:.3f}: {self.address} {self.story}"
+
+
+@dataclasses.dataclass(frozen=True)
+class DnsLedger:
+    """The figures of one watch. Seconds are summed over the watchers."""
+
+    samples: int
+    stale_seconds: float
+    stale_answers: int
+    wrong_answers: int
+    gaps: int
+    longest_gap: float
+    changes: int
+    """How often the set of addresses changed, over all watchers: a watch that saw no change proves nothing."""
+    faults: tuple[Fault, ...]
+
+    def explain(self, most: int = 20) -> str:
+        """Tell the figures, and the first faults one by one."""
+        head = (
+            f"{self.samples} answers, {self.stale_answers} stale for {self.stale_seconds:.3f} s, {self.wrong_answers} "
+            f"wrong, {self.gaps} gaps (longest {self.longest_gap:.3f} s), {self.changes} changes"
+        )
+        return "\n".join([head, *(str(fault) for fault in self.faults[:most])])
+
+
+def read_samples(watcher: str, text: str) -> tuple[Sample, ...]:
+    """The samples a probe printed; a last line that is cut off is left out."""
+    return tuple(_samples(watcher, text))
+
+
+def balance(samples: Iterable[Sample], lives: Iterable[Life]) -> DnsLedger:
+    """Join answers and lives."""
+    by_watcher: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.asked):
+        by_watcher.setdefault(sample.watcher, []).append(sample)
+    by_address: dict[str, list[Life]] = {}
+    for life in lives:
+        by_address.setdefault(life.address, []).append(life)
+    everything = [sample for group in by_watcher.values() for sample in group]
+    stale = [(sample, span, fault) for sample in everything for span, fault in _stale(sample, by_address)]
+    wrong = [fault for sample in everything for fault in _wrong(sample, by_address)]
+    gaps = [gap for group in by_watcher.values() for gap in _gaps(group)]
+    return DnsLedger(
+        samples=len(everything),
+        stale_seconds=sum(
+            _covered([span for sample, span, _ in stale if sample.watcher == watcher]) for watcher in by_watcher
+        ),
+        stale_answers=len({sample for sample, _, _ in stale}),
+        wrong_answers=len({fault.sample for fault in wrong}),
+        gaps=len(gaps),
+        longest_gap=max(gaps, default=0.0),
+        changes=sum(_changes(group) for group in by_watcher.values()),
+        faults=tuple(sorted((*(fault for _, _, fault in stale), *wrong), key=lambda fault: fault.sample.asked)),
+    )
+
+
+def _samples(watcher: str, text: str) -> Iterator[Sample]:
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if len(fields) == 5:
+            asked, answered, code, ttl, addresses = fields
+            found = tuple(addresses.split(",")) if addresses else ()
+            yield Sample(watcher, float(asked), float(answered), int(code), int(ttl), found)
+
+
+def _stale(sample: Sample, lives: dict[str, list[Life]]) -> Iterator[tuple[tuple[float, float], Fault]]:
+    """The spans in which the answer, as long as it may be used, names only containers that have stopped."""
+    until = sample.answered + sample.ttl
+    for address in sample.addresses:
+        known = [life for life in lives.get(address, ()) if life.started <= until]
+        if not known or any(life.stopped is None for life in known):
+            continue
+        last = max(known, key=lambda life: life.stopped or 0.0)
+        stopped = last.stopped or 0.0
+        if stopped < until:
+            story = f"usable until {until:.3f}, but {last.owner} stopped at {stopped:.3f}"
+            yield (max(stopped, sample.asked), until), Fault(sample, address, story)
+
+
+def _wrong(sample: Sample, lives: dict[str, list[Life]]) -> Iterator[Fault]:
+    for address in sample.addresses:
+        known = lives.get(address, ())
+        if not any(life.started <= sample.answered for life in known):
+            yield Fault(sample, address, "was nobody's yet" if known else "is nobody's")
+
+
+def _gaps(samples: Sequence[Sample]) -> Iterator[float]:
+    """Seconds from a first question without a useful answer to the next useful answer, or the last answer there is."""
+    begun: float | None = None
+    for sample in samples:
+        if not sample.is_useful:
+            begun = sample.asked if begun is None else begun
+        elif begun is not None:
+            yield sample.answered - begun
+            begun = None
+    if begun is not None:
+        yield samples[-1].answered - begun
+
+
+def _changes(samples: Sequence[Sample]) -> int:
+    answers = [sample.addresses for sample in samples if sample.is_useful]
+    return sum(before != after for before, after in itertools.pairwise(answers))
+
+
+def _covered(spans: Sequence[tuple[float, float]]) -> float:
+    """The length of the union of the spans."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,0 +1,152 @@
+"""Watches a name on every node while a test changes the service behind it.
+
+    with swarm.dns(web, "tasks.web", network="webnet", image="docker-swarm-test:1") as watch:
+        web.update(image="docker-swarm-test:2")
+    assert watch.ledger.stale_seconds == 0, watch.ledger.explain()
+
+The watchers are tasks of a global service on the network: they ask as any task does. Leaving the block waits until what
+was answered last is too old to be used, then joins the answers with the lives of the service's containers.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, balance, read_samples
+from pytest_swarm.waiting import Done, NotYet, wait_until
+
+if TYPE_CHECKING:
+    from pytest_swarm.cluster import Cluster
+    from pytest_swarm.service import Service
+
+INTERVAL_SECONDS = 0.05
+START_SECONDS = 60.0
+LINGER_SECONDS = 1.5
+"""Longer than the TTL of the cluster's answers."""
+_Filters = dict[str, str | list[str] | bool]
+_SERVICE_LABEL = "com.docker.swarm.service.id"
+_TASK_LABEL = "com.docker.swarm.task.name"
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+class DnsWatch:
+    """One watch. Afterwards `ledger` has the figures and `samples` every answer."""
+
+    def __init__(self, cluster: Cluster, service: Service, name: str, network: str, image: str) -> None:
+        self.cluster = cluster
+        self.service = service
+        self.name = name
+        self.network = network
+        self.image = image
+        self.samples: tuple[Sample, ...] = ()
+        self._probe_id = ""
+        self._ledger: DnsLedger | None = None
+
+    @property
+    def ledger(self) -> DnsLedger:
+        """The figures. Raises RuntimeError while the watch goes on."""
+        if self._ledger is None:
+            raise RuntimeError("the figures are there after the `with` block")
+        return self._ledger
+
+    def __enter__(self) -> DnsWatch:
+        self._probe_id = self._create_probe()
+        try:
+            wait_until(self._all_answered, what=f"answers for {self.name} on every node", timeout=START_SECONDS)
+        except BaseException:
+            self._remove_probe()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                time.sleep(LINGER_SECONDS)
+                self.samples = tuple(self._read_samples())
+                self._ledger = balance(self.samples, self._lives())
+        finally:
+            self._remove_probe()
+
+    def _create_probe(self) -> str:
+        source = (Path(__file__).parent / "dns_probe.py").read_text("utf-8")
+        template = {
+            "ContainerSpec": {
+                "Image": self.image,
+                "Command": ["python3", "-c", source],
+                "Args": [self.name, str(INTERVAL_SECONDS)],
+                "StopGracePeriod": 0,
+            },
+            "Networks": [{"Target": self.network}],
+        }
+        name = f"dns-watch-{time.monotonic_ns()}"
+        created = self.cluster.api.create_service(template, name=name, mode={"Global": {}})
+        return str(created["ID"])
+
+    def _remove_probe(self) -> None:
+        self.cluster.api.remove_service(self._probe_id)
+        wait_until(self._probes_gone, what="removal of the DNS watchers", timeout=START_SECONDS)
+
+    def _probes(self) -> Iterator[tuple[str, Any]]:
+        """(node name, container) of every watcher."""
+        for node in self.cluster.nodes:
+            filters: _Filters = {"label": f"{_SERVICE_LABEL}={self._probe_id}"}
+            yield from (
+                (node.name, each)
+                for each in node.client.containers.list(all=True, filters=filters, ignore_removed=True)
+            )
+
+    def _probes_gone(self) -> Done[None] | NotYet:
+        left = [name for name, _ in self._probes()]
+        return NotYet(f"a watcher is left on {left[0]}") if left else Done(None)
+
+    def _all_answered(self) -> Done[None] | NotYet:
+        answered = {sample.watcher for sample in self._read_samples() if sample.is_useful}
+        missing = [node.name for node in self.cluster.nodes if node.name not in answered]
+        return NotYet(f"no answer yet on {', '.join(missing)}") if missing else Done(None)
+
+    def _read_samples(self) -> Iterator[Sample]:
+        for node_name, container in self._probes():
+            yield from read_samples(node_name, container.logs(stdout=True, stderr=False).decode())
+
+    def _lives(self) -> Iterator[Life]:
+        """Of the service's containers, stopped ones too: the cluster keeps them as long as its task history."""
+        for network_id, address in self._virtual_addresses():
+            yield Life(address, f"the virtual address on {network_id}", 0.0)
+        for node in self.cluster.nodes:
+            filters: _Filters = {"label": f"{_SERVICE_LABEL}={self.service.id}"}
+            for container in node.client.containers.list(all=True, filters=filters, ignore_removed=True):
+                state = container.attrs["State"]
+                stopped = None if state["Running"] else _epoch(state["FinishedAt"])
+                if state["StartedAt"] == _NEVER:
+                    continue
+                for address in _addresses(container.attrs):
+                    yield Life(address, container.labels[_TASK_LABEL], _epoch(state["StartedAt"]), stopped)
+
+    def _virtual_addresses(self) -> list[tuple[str, str]]:
+        if self.name != self.service.name:
+            return []
+        virtual = self.service.inspect()["Endpoint"].get("VirtualIPs") or []
+        return [(each["NetworkID"], each["Addr"].partition("/")[0]) for each in virtual]
+
+
+def _addresses(attributes: Any) -> Iterator[str]:
+    """Every address the container was given; a stopped one has them only as its configuration."""
+    for endpoint in attributes["NetworkSettings"]["Networks"].values():
+        configured = (endpoint.get("IPAMConfig") or {}).get("IPv4Address")
+        address = configured or endpoint.get("IPAddress")
+        if address:
+            yield address
+
+
+def _epoch(text: str) -> float:
+    """Seconds of a time as the engine writes it, with nanoseconds."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    moment = datetime.datetime.fromisoformat(seconds).replace(tzinfo=datetime.UTC)
+    return moment.timestamp() + float(f"0.{fraction or '0'}")

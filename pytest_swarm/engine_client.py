@@ -1,0 +1,134 @@
+"""The only door to Docker's Python libraries: they are imported on first use, so `pytest --help` needs neither."""
+
+from __future__ import annotations
+
+import os
+import socket as socket_module
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import docker
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.network import Network
+
+API_TIMEOUT_SECONDS = 60
+# Docker 20.10, the first with private control groups for a container: without them nodes would share theirs.
+OLDEST_API = (1, 41)
+_UNIX_SCHEME = "http+unix://"
+
+
+class DockerUnavailable(Exception):
+    """No Docker Engine here can carry a cluster; the message is one line and says what to do."""
+
+
+def connect_host() -> docker.DockerClient:
+    """Connect to the engine that hosts the clusters: the one DOCKER_HOST names, or this machine's own.
+
+    Raises DockerUnavailable when there is none, it refuses us, or it is of no use for a cluster.
+    """
+    import docker
+    from docker.errors import DockerException
+    from docker.utils import parse_host
+
+    try:
+        address = parse_host(os.environ.get("DOCKER_HOST"))
+    except DockerException as error:
+        raise DockerUnavailable(f"DOCKER_HOST is {os.environ['DOCKER_HOST']!r}: {_one_line(error)}") from None
+    client = None
+    try:
+        if address.startswith(_UNIX_SCHEME):
+            _probe(address.removeprefix(_UNIX_SCHEME))
+        client = docker.from_env(timeout=API_TIMEOUT_SECONDS)
+        _require_suitable(client.version())
+    except (DockerException, OSError) as error:
+        raise DockerUnavailable(_explain(address.removeprefix("http+"), error)) from None
+    except DockerUnavailable:
+        if client is not None:
+            client.close()
+        raise
+    return client
+
+
+def connect_node(socket: Path) -> docker.DockerClient:
+    """Connect to a node's API. Raises OSError or docker.errors.DockerException while nothing answers there."""
+    import docker
+
+    from pytest_swarm.unix_transport import ClosingAdapter
+
+    _probe(str(socket))
+    client = docker.DockerClient(base_url=f"unix://{socket}", version="auto", timeout=API_TIMEOUT_SECONDS)
+    client.api.get_adapter(client.api.base_url).close()
+    client.api.mount(client.api.base_url, ClosingAdapter(f"{_UNIX_SCHEME}{socket}", timeout=API_TIMEOUT_SECONDS))
+    return client
+
+
+def _probe(path: str) -> None:
+    """Raise OSError when nobody listens at a unix socket; docker-py would leak the socket it tried with."""
+    with socket_module.socket(socket_module.AF_UNIX) as probe:
+        probe.settimeout(API_TIMEOUT_SECONDS)
+        probe.connect(path)
+
+
+def new_container(image: str) -> DockerContainer:
+    """Describe a container for testcontainers to start."""
+    _disable_reaper()
+    from testcontainers.core.container import DockerContainer
+
+    return DockerContainer(image)
+
+
+def new_network(name: str, parameters: dict[str, object]) -> Network:
+    """Describe a network for testcontainers to create; `parameters` are those of docker-py's `networks.create`."""
+    _disable_reaper()
+    from testcontainers.core.network import Network
+
+    network = Network(docker_network_kw=parameters)
+    network.name = name
+    return network
+
+
+def release_container_client(container: DockerContainer) -> None:
+    """Close the connection that testcontainers opens for each container, and would close when it stops it."""
+    container.get_docker_client().client.close()
+
+
+def _disable_reaper() -> None:
+    # testcontainers reads this at import. Its reaper is an image that cannot be pulled everywhere, and it would
+    # remove the clusters that one wants to keep; our labels and `pytest-swarm-cleanup` do its work.
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+
+
+def _require_suitable(version: Mapping[str, Any]) -> None:
+    if version.get("Os", "linux") != "linux":
+        raise DockerUnavailable("Docker runs Windows containers here: switch it to Linux containers")
+    if tuple(map(int, version["ApiVersion"].split("."))) < OLDEST_API:
+        raise DockerUnavailable(
+            f"Docker {version['Version']} (API {version['ApiVersion']}) is too old: install 20.10 or newer"
+        )
+
+
+def _explain(where: str, error: BaseException) -> str:
+    causes = tuple(_causes(error))
+    if any(isinstance(cause, FileNotFoundError) for cause in causes):
+        return (
+            f"no Docker Engine answers at {where}: install one (apt-get install docker.io) and start it, "
+            "or set DOCKER_HOST"
+        )
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return f"the Docker Engine at {where} refuses this user: join the group docker and log in again, or be root"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return f"no Docker Engine answers at {where}: start it (systemctl start docker), or correct DOCKER_HOST"
+    return f"no Docker Engine answers at {where}, check that it runs, and DOCKER_HOST: {_one_line(error)}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """What lies behind an error: docker-py, requests and urllib3 each wrap the one below."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,166 @@
+"""A deployed service: update it, scale it, look at its tasks. Every change waits until the cluster has converged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+from pytest_swarm.conditions import nodes_down, service_converged
+from pytest_swarm.observer import TaskObserver, Transition, replacements
+from pytest_swarm.phases import Operation
+from pytest_swarm.service_spec import Deployment, Spec, with_forced_update, with_image, with_replicas
+from pytest_swarm.waiting import Done, NotYet, wait_until
+
+if TYPE_CHECKING:
+    from pytest_swarm.cluster import Cluster
+
+CONVERGE_SECONDS = 120.0
+_PASSING_REFUSALS = ("out of sequence", "does not have a leader")
+
+
+class Service:
+    """A service of the cluster. `name` and `id` are those of the API."""
+
+    def __init__(self, cluster: Cluster, service_id: str, deployment: Deployment) -> None:
+        self.cluster = cluster
+        self.id = service_id
+        self.name = deployment.name
+        self.deployment = deployment
+        self._observer = TaskObserver(self.tasks)
+        self._observer.start()
+
+    @property
+    def transitions(self) -> tuple[Transition, ...]:
+        """Every change of a task's state that was seen so far."""
+        return self._observer.transitions
+
+    @property
+    def published_ports(self) -> list[int]:
+        return list(self.deployment.publish)
+
+    def inspect(self) -> dict[str, Any]:
+        """Return the service as the API describes it."""
+        answer: dict[str, Any] = self.cluster.api.inspect_service(self.id)
+        return answer
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return all tasks of the service that the cluster remembers, stopped ones included."""
+        answer: list[dict[str, Any]] = self.cluster.api.tasks(filters={"service": self.id})
+        return answer
+
+    def nodes(self) -> list[str]:
+        """Return the names of the nodes that run a task now."""
+        names = {node["ID"]: node["Description"]["Hostname"] for node in self.cluster.api.nodes()}
+        return sorted({names[task["NodeID"]] for task in self.tasks() if task["Status"]["State"] == "running"})
+
+    def logs(self) -> str:
+        """Return what the service's tasks have printed so far."""
+        lines = self.cluster.api.service_logs(self.id, stdout=True, stderr=True, details=True)
+        return b"".join(lines).decode(errors="replace")
+
+    def update(self, image: str | None = None, *, force: bool = False, timeout: float = CONVERGE_SECONDS) -> Operation:
+        """Roll out another image, or with `force` the same one again, and wait until it runs everywhere.
+
+        Raises DeadlineExceeded after `timeout` seconds, OperationFailed when the update is paused or rolled back.
+        """
+        if image is None and not force:
+            raise ValueError("update needs an image=, or force=True to replace the tasks as they are")
+        superseded = [task["ID"] for task in self.tasks()] if force else []
+
+        def change(spec: Spec) -> Spec:
+            changed = with_image(spec, image) if image is not None else spec
+            return with_forced_update(changed) if force else changed
+
+        return self._change("update", change, image, superseded, timeout)
+
+    def scale(self, replicas: int, *, timeout: float = CONVERGE_SECONDS) -> Operation:
+        """Change the number of replicas and wait until exactly so many run."""
+        current = self.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"]
+        name = f"scale {current} to {replicas}"
+        return self._change(name, lambda spec: with_replicas(spec, replicas), None, (), timeout)
+
+    def remove(self, *, timeout: float = CONVERGE_SECONDS) -> None:
+        """Remove the service and wait until its containers are gone from every node."""
+        from docker.errors import NotFound
+
+        self._observer.stop()
+        try:
+            self.cluster.api.remove_service(self.id)
+        except NotFound:
+            return
+        finally:
+            self.cluster.forget(self)
+        wait_until(self._containers_gone, what=f"removal of {self.name}", timeout=timeout)
+
+    def stop_watching(self) -> None:
+        """Note no more changes of state; the service stays as it is."""
+        self._observer.stop()
+
+    def wait_converged(
+        self, image: str | None = None, superseded: Collection[str] = (), timeout: float = CONVERGE_SECONDS
+    ) -> None:
+        """Wait until the wanted number of tasks run the wanted image."""
+        from docker.errors import DockerException
+
+        def condition() -> Done[None] | NotYet:
+            try:
+                down = nodes_down(self.cluster.api.nodes())
+                return service_converged(self.inspect(), self.tasks(), image, superseded=superseded, down=down)
+            except (DockerException, OSError) as error:
+                return NotYet(str(getattr(error, "explanation", None) or error))
+
+        wait_until(condition, what=f"service {self.name} to converge", timeout=timeout)
+
+    def _change(
+        self,
+        name: str,
+        change: Callable[[Spec], Spec],
+        image: str | None,
+        superseded: Collection[str],
+        timeout: float,
+    ) -> Operation:
+        started = time.time()
+        self._submit(change, timeout)
+        self.wait_converged(image, superseded, timeout)
+        finished = time.time()
+        replaced = replacements(self.transitions, started, finished)
+        operation = Operation(name, started, finished, replaced, new_image=image is not None)
+        self.cluster.operations.append(operation)
+        return operation
+
+    def _submit(self, change: Callable[[Spec], Spec], timeout: float) -> None:
+        from docker.errors import APIError
+
+        def attempt() -> Done[None] | NotYet:
+            try:
+                current = self.inspect()
+                spec = change(current["Spec"])
+                self.cluster.api.update_service(
+                    self.id,
+                    current["Version"]["Index"],
+                    task_template=spec["TaskTemplate"],
+                    mode=spec["Mode"],
+                    fetch_current_spec=True,
+                )
+            except APIError as error:
+                # The cluster itself writes to the service as an update goes on; then our version is old. And it
+                # may be without a leader for a moment.
+                if not any(reason in str(error.explanation) for reason in _PASSING_REFUSALS):
+                    raise
+                return NotYet(str(error.explanation))
+            except OSError as error:  # the manager was killed as it was asked; the next attempt asks another one
+                return NotYet(str(error))
+            return Done(None)
+
+        wait_until(attempt, what=f"change of service {self.name} to be accepted", timeout=timeout)
+
+    def _containers_gone(self) -> Done[None] | NotYet:
+        filters = {"label": f"com.docker.swarm.service.id={self.id}"}
+        for node in self.cluster.nodes:
+            if node.is_down:
+                continue
+            left = node.client.api.containers(all=True, filters=filters)
+            if left:
+                return NotYet(f"{len(left)} containers are left on {node.name}")
+        return Done(None)

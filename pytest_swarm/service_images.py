@@ -1,0 +1,176 @@
+"""The images a test's services need, from wherever they come, as archives that every node can load.
+
+    {"shop:1": Path("shop-1.tar.gz")}   an archive, as `docker export` or `docker save` writes it
+    {"shop:1": Path("shop")}            a folder with a Dockerfile, built by the host's engine
+    {"shop:1": "shop:latest"}           an image that the host's engine has
+
+What comes out of the host's engine is saved once for each image id, and loaded from that file ever after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_swarm.ownership import LABEL
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.images import Image
+
+Source = Path | str
+Progress = Callable[[str], None]
+
+BUILD_SECONDS = 900
+SAVED_KEPT = 8
+"""Files of saved images that stay in the cache, those used last."""
+_SAVED_PREFIX = "saved-image-"
+_MARKS_OF_A_SAVED_IMAGE = ("manifest.json", "oci-layout")
+
+
+class BadImage(Exception):
+    """An image cannot be had from where `swarm_images` says; the message is one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """A file that brings one image into an engine. `is_saved`: whole images, by `docker save`; else a file system."""
+
+    path: Path
+    is_saved: bool
+
+
+def as_archives(
+    images: Mapping[str, Source], host: docker.DockerClient, cache: Path, progress: Progress
+) -> dict[str, Archive]:
+    """Image name -> its archive. Raises BadImage for the first that cannot be had."""
+    archives = {name: _archive(name, source, host, cache, progress) for name, source in images.items()}
+    _remove_old(cache, {archive.path for archive in archives.values()})
+    return archives
+
+
+def load_archive(engine: docker.DockerClient, name: str, archive: Archive) -> None:
+    """Bring an image into an engine under its name. Raises BadImage for an archive of something else."""
+    from docker.errors import APIError, ImageLoadError, ImageNotFound
+
+    repository, version = _split(name)
+    try:
+        if archive.is_saved:
+            _loaded(engine, name, archive.path).tag(repository, version)
+        else:
+            engine.api.import_image_from_file(str(archive.path), repository=repository, tag=version)
+        # The engine reports a failed import inside an answer of status 200.
+        engine.api.inspect_image(name)
+    except (APIError, ImageLoadError, ImageNotFound) as error:
+        raise BadImage(f"{_where(name)}: {archive.path} brought no image: {_one_line(error)}") from error
+
+
+def _loaded(engine: docker.DockerClient, name: str, path: Path) -> Image:
+    with path.open("rb") as file:
+        images = {image.id: image for image in engine.images.load(file)}
+    if len(images) != 1:
+        raise BadImage(f"{_where(name)}: {path} holds {len(images)} images, not one")
+    return next(iter(images.values()))
+
+
+def _archive(name: str, source: Source, host: docker.DockerClient, cache: Path, progress: Progress) -> Archive:
+    _split(name)
+    if isinstance(source, str):
+        return _saved(_local_image(name, source, host), host, cache, progress)
+    if source.is_dir():
+        return _saved(_built_image(name, source, host, progress), host, cache, progress)
+    if not source.is_file():
+        raise BadImage(
+            f"{_where(name)}: there is no {source.absolute()}: expected an archive or a folder with a Dockerfile as a "
+            "Path, or the name of an image of the local engine as a string"
+        )
+    try:
+        return Archive(source, _is_saved_image(source))
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise BadImage(
+            f"{_where(name)}: {source} is no archive as docker export or docker save writes it: {_one_line(error)}"
+        ) from None
+
+
+def _split(name: str) -> tuple[str, str]:
+    repository, colon, version = name.rpartition(":")
+    if not colon or not repository or "/" in version:
+        raise BadImage(f"{_where(name)}: an image is given under a name with a tag, such as shop:1")
+    return repository, version
+
+
+def _is_saved_image(path: Path) -> bool:
+    with tarfile.open(path) as archive:
+        return any(member.name.removeprefix("./") in _MARKS_OF_A_SAVED_IMAGE for member in archive)
+
+
+def _local_image(name: str, reference: str, host: docker.DockerClient) -> Image:
+    from docker.errors import APIError, ImageNotFound
+
+    try:
+        return host.images.get(reference)
+    except ImageNotFound:
+        raise BadImage(
+            f"{_where(name)}: the local engine has no image {reference!r}: build or pull it first, or give an archive "
+            "as a Path"
+        ) from None
+    except (APIError, ValueError) as error:
+        raise BadImage(f"{_where(name)}: {reference!r} is no image of the local engine: {_one_line(error)}") from None
+
+
+def _built_image(name: str, folder: Path, host: docker.DockerClient, progress: Progress) -> Image:
+    from docker.errors import APIError, BuildError
+
+    if not (folder / "Dockerfile").is_file():
+        raise BadImage(f"{_where(name)}: there is no Dockerfile in {folder.absolute()}")
+    progress(f"building {name} from {folder}/Dockerfile")
+    try:
+        # Unnamed: the next build of other sources leaves it to `docker image prune`.
+        image, _ = host.images.build(
+            path=str(folder), labels={LABEL: "service-image"}, rm=True, forcerm=True, timeout=BUILD_SECONDS
+        )
+    except (APIError, BuildError, TypeError) as error:
+        raise BadImage(f"{_where(name)}: building {folder}/Dockerfile failed: {_one_line(error)}") from error
+    return image
+
+
+def _saved(image: Image, host: docker.DockerClient, cache: Path, progress: Progress) -> Archive:
+    """The image as a file in the cache, saved by the engine unless it is there."""
+    digest = str(image.id).rpartition(":")[2]
+    target = cache / f"{_SAVED_PREFIX}{digest[:24]}.tar"
+    if target.exists():
+        os.utime(target)
+        return Archive(target, is_saved=True)
+    progress(f"saving the image {digest[:12]} for the nodes")
+    # Filled under another name and renamed at the end: a half-filled file is never taken for a good one.
+    with tempfile.NamedTemporaryFile(dir=cache, prefix="saving-", delete=False) as partial:
+        try:
+            for chunk in host.api.get_image(image.id):
+                partial.write(chunk)
+            Path(partial.name).rename(target)
+        except BaseException:
+            Path(partial.name).unlink(missing_ok=True)
+            raise
+    return Archive(target, is_saved=True)
+
+
+def _remove_old(cache: Path, in_use: set[Path]) -> None:
+    """The files used last stay: another run may be about to read one of them."""
+    saved = sorted(cache.glob(f"{_SAVED_PREFIX}*.tar"), key=lambda path: path.stat().st_mtime)
+    for path in saved[:-SAVED_KEPT]:
+        if path not in in_use:
+            path.unlink(missing_ok=True)
+
+
+def _where(name: str) -> str:
+    return f"swarm_images[{name!r}]"
+
+
+def _one_line(error: object) -> str:
+    explanation = getattr(error, "explanation", None) or error
+    return " ".join(str(explanation).split())
