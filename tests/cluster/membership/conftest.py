@@ -1,0 +1,13 @@
+"""A cluster whose managers, locks and roots change belongs to the module that changes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_swarm.cluster import Cluster
+
+
+@pytest.fixture(scope="module")
+def swarm(fresh_swarm: Cluster) -> Cluster:
+    """The cluster of the module that asks."""
+    return fresh_swarm

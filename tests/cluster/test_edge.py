@@ -1,0 +1,80 @@
+"""A real nginx in front, which finds the tasks by name, as the article suggests: no balancer of ours is on the way.
+
+nginx asks for `tasks.web` and connects to a task itself, so only two things keep a request from a task that stops: the
+names, which forget it first, and its own node, which sees who is still connected. nginx must not try again
+(`proxy_next_upstream off`), or it would hide each loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_swarm.cluster import Cluster
+from pytest_swarm.load import Load
+from pytest_swarm.service import Service
+
+if TYPE_CHECKING:
+    import docker
+
+pytestmark = pytest.mark.cluster
+
+NETWORK = "webnet"
+
+
+@pytest.fixture(scope="module")
+def edge_image(request: pytest.FixtureRequest, swarm: Cluster, swarm_host: docker.DockerClient) -> str:
+    """The image, in every node."""
+    from pytest_swarm.image import ensure_edge_image
+    from pytest_swarm.session import session_of
+
+    archives = ensure_edge_image(swarm_host, progress=session_of(request.config).progress)
+    swarm.load_images(archives)
+    (name,) = archives
+    return name
+
+
+@pytest.fixture(scope="module")
+def webnet(swarm: Cluster) -> Iterator[str]:
+    """An overlay network; the services on it are gone when the module ends."""
+    created = swarm.api.create_network(NETWORK, driver="overlay")
+    yield NETWORK
+    for service in swarm.services:
+        service.remove()
+    swarm.api.remove_network(created["Id"])
+
+
+@pytest.fixture
+def deploy_behind_edge(
+    swarm: Cluster, edge_image: str, webnet: str, deploy: Callable[..., Service]
+) -> Callable[..., tuple[Service, Service]]:
+    """Deploy `web`, not published, and `edge`, which is; arguments as for `deploy`."""
+
+    def deploy_both(**arguments: object) -> tuple[Service, Service]:
+        web = deploy(networks=[webnet], publish={}, **arguments)
+        edge = swarm.deploy(edge_image, name="edge", command=["/edge"], replicas=2, networks=[webnet], publish={80: 80})
+        return web, edge
+
+    return deploy_both
+
+
+# Somebody is nearly always connected to a task that many ask slowly, which keeps it from stopping; so it takes few and
+# quick requests to meet a task that stops while nginx still keeps its address.
+@pytest.mark.parametrize(("users", "block_seconds", "requests"), [(10, "1", 320), (2, "0.02", 1500)])
+def test_an_update_behind_nginx_loses_nothing(
+    deploy_behind_edge: Callable[..., tuple[Service, Service]],
+    load: Load,
+    users: int,
+    block_seconds: str,
+    requests: int,
+) -> None:
+    web, edge = deploy_behind_edge(replicas=3, order="stop-first", env={"BLOCK_SECONDS": block_seconds})
+
+    with load(web, through=edge, users=users, requests=requests, targets="all-nodes") as run:
+        web.update(image="docker-swarm-test:2")
+
+    assert run.lost == 0, run.explain() + "\n" + edge.logs()[-4000:]
+    assert run.duplicates == 0, run.explain()
+    assert run.versions == {"1", "2"}

@@ -1,0 +1,99 @@
+"""What names mean to a task on every node: services without a virtual address, aliases, tasks, and what is gone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_swarm import dns_probe
+from pytest_swarm.cluster import Cluster
+from pytest_swarm.node import Node
+from pytest_swarm.waiting import Done, NotYet, wait_until
+from tests.cluster.command_line import IMAGE, command, containers_of, remove_services, succeed, tasks_of
+
+pytestmark = [
+    pytest.mark.cluster,
+    # docker-py leaves the socket of an exec to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+NETWORK, SETTLE_SECONDS = "named-net", 40.0
+NO_SUCH_NAME = 3
+CREATE = ("service", "create", "--no-resolve-image", "--quiet", "--stop-grace-period", "1s")
+_LOOK_UP = """
+import sys
+probe = {"__name__": "probe"}
+exec(sys.argv[1], probe)
+print([probe["ask"](probe["nameserver"](), number, name) for number, name in enumerate(sys.argv[2:])])
+"""
+Answers = list[tuple[int, list[str]]]
+
+
+@pytest.fixture
+def manager(swarm: Cluster) -> Iterator[Node]:
+    """A manager of a cluster with an overlay network on which a task of `asker` runs on every node."""
+    node = swarm.nodes[0]
+    succeed(node, "network", "create", "-d", "overlay", NETWORK)
+    succeed(node, *CREATE, "--name", "asker", "--mode", "global", "--network", NETWORK, IMAGE, "/bin/sleep", "600")
+    yield node
+    remove_services(node)
+    succeed(node, "network", "rm", NETWORK)
+
+
+def look_up(node: Node, *names: str) -> Answers:
+    """(DNS's code, addresses) of each name, as the node's asker is told."""
+    (asker,) = containers_of([node], "asker")
+    source = Path(dns_probe.__file__).read_text("utf-8")
+    answer = command(node, "docker", "exec", asker.id, "python3", "-c", _LOOK_UP, source, *names)
+    assert answer.status == 0, answer.error
+    return [(code, sorted(addresses)) for code, _, addresses in ast.literal_eval(answer.output)]
+
+
+def wait_for_answers(nodes: list[Node], names: tuple[str, ...], wanted: Answers) -> None:
+    """Wait until every node's asker is told this."""
+
+    def look() -> Done[None] | NotYet:
+        for node in nodes:
+            if (answers := look_up(node, *names)) != wanted:
+                return NotYet(f"{node.name}: {answers}")
+        return Done(None)
+
+    wait_until(look, what=f"answers {wanted}", timeout=SETTLE_SECONDS)
+
+
+def test_a_service_without_a_virtual_address_is_its_tasks_by_every_name_it_has(swarm: Cluster, manager: Node) -> None:
+    network = f"name={NETWORK},alias=www"
+    options = ("--name", "rr", "--replicas", "2", "--endpoint-mode", "dnsrr", "--network", network)
+    succeed(manager, *CREATE, *options, IMAGE, "/bin/sleep", "600")
+    ids = succeed(manager, "service", "ps", "--quiet", "--no-trunc", "rr").split()
+    shown = "{{.Slot}} {{index (index .NetworksAttachments 0).Addresses 0}}"
+    placed = {task_id: succeed(manager, "inspect", "--format", shown, task_id).split() for task_id in ids}
+    both = sorted(address.partition("/")[0] for _, address in placed.values())
+    assert len(both) == 2
+
+    names = ("rr", "RR", "www", f"rr.{NETWORK}", "tasks.rr", "tasks.www")
+    wait_for_answers(swarm.nodes, names, [(0, both)] * len(names))
+    for task_id, (slot, address) in placed.items():
+        wait_for_answers(swarm.nodes, (f"rr.{slot}.{task_id}",), [(0, [address.partition("/")[0]])])
+    assert look_up(manager, "nobody", "tasks.nobody", "web") == [(NO_SUCH_NAME, [])] * 3
+
+    succeed(manager, "service", "rm", "rr")
+    wait_for_answers(swarm.nodes, names, [(NO_SUCH_NAME, [])] * len(names))
+
+
+def test_one_alias_of_two_services_means_both(swarm: Cluster, manager: Node) -> None:
+    for name in ("one", "two"):
+        network = f"name={NETWORK},alias=either"
+        succeed(manager, *CREATE, "--name", name, "--network", network, IMAGE, "/bin/sleep", "600")
+        assert len(tasks_of(manager, name)) == 1
+    shown = "{{(index .Endpoint.VirtualIPs 0).Addr}}"
+    virtual = [
+        succeed(manager, "service", "inspect", "--format", shown, name).partition("/")[0] for name in ("one", "two")
+    ]
+    wait_for_answers(
+        swarm.nodes, ("one", "two", "either"), [(0, [virtual[0]]), (0, [virtual[1]]), (0, sorted(virtual))]
+    )

@@ -1,0 +1,104 @@
+"""What clients are told, over many seeds of faults, is what one copy of each object would have told them.
+
+`CONSISTENCY_SEEDS` asks for more seeds, `CONSISTENCY_SEED` for one again.
+"""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+
+from orchestrator.state.actions import CreateConfig, UpdateConfigLabels
+from orchestrator.state.apply import HANDLERS
+from orchestrator.state.apply_files import update_config_labels
+from orchestrator.state.change import Change
+from orchestrator.testing.simulated_raft import SimulatedJournal
+from tests.consistency.checker import Verdict
+from tests.consistency.history import Outcome, tally
+from tests.consistency.nemesis import FAULTS, Part, plan
+from tests.consistency.simulated_run import SimulatedRun
+
+# PySyncObj leaves files it has read to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+SEEDS = int(os.environ.get("CONSISTENCY_SEEDS", "10"))
+SECONDS = 30.0
+
+
+def trouble_in(seed: int) -> str:
+    """What is wrong with the run of that seed; empty when nothing is. Runs in any process."""
+    run = SimulatedRun(seed, seconds=SECONDS)
+    findings = [str(finding) for finding in run.run()]
+    findings += [f"two leaders in term {term}: {names}" for term, names in run.two_leaders.items()]
+    counts = tally(run.history)
+    if counts[Outcome.OK] < 300 or not run.faults:
+        findings.append(f"nothing much happened: {counts}")
+    return "\n".join([f"seed {seed}:", *run.faults, *findings]) if findings else ""
+
+
+def test_histories_are_linearizable() -> None:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        found = [trouble for trouble in pool.map(trouble_in, range(SEEDS)) if trouble]
+    assert not found, f"{len(found)} of {SEEDS} runs, the first:\n{found[0]}"
+
+
+@pytest.mark.skipif("CONSISTENCY_SEED" not in os.environ, reason="repeats the run of CONSISTENCY_SEED")
+def test_one_seed() -> None:
+    assert trouble_in(int(os.environ["CONSISTENCY_SEED"])) == ""
+
+
+@pytest.mark.parametrize("seed", [2, 7])
+def test_a_leader_that_does_not_ask_whether_it_still_leads_is_caught(seed: int) -> None:
+    """Cut off, it goes on to answer for as long as `leader_fallback`, and its successor is elected sooner."""
+    isolations = [fault for fault in FAULTS if fault.name == "isolate leader"]
+    findings = SimulatedRun(seed, seconds=60.0, faults=isolations, leaders_ask=False).run()
+    assert {finding.verdict for finding in findings} == {Verdict.WRONG_ANSWER}
+    assert SimulatedRun(seed, seconds=60.0, faults=isolations).run() == []
+
+
+def test_a_seed_gives_the_same_history() -> None:
+    one, other = SimulatedRun(3, seconds=10.0), SimulatedRun(3, seconds=10.0)
+    one.run()
+    other.run()
+    assert len(one.history) > 100
+    assert one.history == other.history
+
+
+def test_a_plan_uses_every_fault_and_keeps_to_its_time() -> None:
+    faults = list(plan(5, 200.0))
+    assert {fault.name for fault in faults} == {fault.name for fault in FAULTS}
+    ends = [fault.begins + fault.lasts for fault in faults]
+    assert all(end < fault.begins for end, fault in zip(ends, faults[1:], strict=False))
+    assert ends[-1] < 200.0
+    assert all(set(fault.victims) <= set(Part) for fault in faults)
+
+
+def verdicts(seed: int, *names: str) -> set[Verdict]:
+    """Of a run with only these faults."""
+    chosen = [fault for fault in FAULTS if fault.name in names]
+    return {finding.verdict for finding in SimulatedRun(seed, seconds=30.0, faults=chosen).run()}
+
+
+def test_a_journal_that_is_not_synced_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verdicts(1, "kill all") == set()
+    monkeypatch.setattr(SimulatedJournal, "sync", lambda journal: None)
+    assert Verdict.BROKEN in verdicts(1, "kill all")
+
+
+def test_an_update_of_an_old_version_that_wins_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ignore_version(change: Change, action: UpdateConfigLabels) -> None:
+        current = change.state.config(action.config_id).version
+        update_config_labels(change, replace(action, version=current))
+
+    monkeypatch.setitem(HANDLERS, UpdateConfigLabels, ignore_version)
+    assert Verdict.BROKEN in verdicts(1, "clock ahead")
+
+
+def test_a_name_given_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create(change: Change, action: CreateConfig) -> None:
+        change.state.put_config(replace(action.config, version=change.index))
+
+    monkeypatch.setitem(HANDLERS, CreateConfig, create)
+    assert verdicts(1, "clock ahead") & {Verdict.BROKEN, Verdict.WRONG_ANSWER}

@@ -1,0 +1,109 @@
+"""What is made of a run's rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.benchmarks.results import SCHEMA_FILE, collected, cost_table, main, markdown, matrix_table, reasons, spread
+
+CELL: dict[str, Any] = {
+    "table": "matrix",
+    "engine": "orchestrator",
+    "scenario": "update",
+    "issue": "30321",
+    "run": 1,
+    "mesh": True,
+    "sent": 500,
+    "answered": 500,
+    "lost": 0,
+    "classes": {"refused": 0, "reset": 0},
+    "gap": 1.0,
+    "p50": 1.0,
+    "p99": 1.01,
+    "change": 9.5,
+    "valid": True,
+    "note": "",
+}
+COST = {"table": "costs", "remark": ""}
+ROWS = [
+    CELL,
+    {**CELL, "engine": "docker", "lost": 8, "classes": {"refused": 5, "reset": 3}},
+    {**CELL, "engine": "docker", "run": 2, "lost": 12, "classes": {"refused": 12, "reset": 0}},
+    {**CELL, "engine": "docker", "run": 3, "lost": 9, "classes": {"refused": 9, "reset": 0}, "p99": None},
+    {
+        **{key: CELL[key] for key in ("table", "issue", "run")},
+        "engine": "docker",
+        "scenario": "scale up",
+        "mesh": False,
+        "unable": "no port is free",
+    },
+    {
+        "table": "costs",
+        "engine": "orchestrator",
+        "measure": "boot",
+        "unit": "s",
+        "values": [4.0, 5.0, 6.0],
+        "remark": "",
+    },
+    {"table": "costs", "engine": "docker", "measure": "boot", "unit": "s", "values": [2.5], "remark": ""},
+    {"table": "costs", "engine": "orchestrator", "measure": "mesh", "unit": "per s", "values": [900.0], "remark": ""},
+]
+
+
+def test_a_scenario_is_a_line_with_both_engines() -> None:
+    update, scale_up = matrix_table(ROWS)
+
+    assert update["moby"] == "#30321"
+    assert update["orchestrator: lost"] == "0 of 500"
+    assert update["docker: lost"] == "8/9/12 of 500"
+    assert update["docker: how"] == "26 refused, 3 reset"
+    assert (scale_up["orchestrator: lost"], scale_up["docker: lost"]) == ("not run", "cannot")
+
+
+def test_an_invalid_run_is_marked_and_its_reason_told() -> None:
+    rows = [{**CELL, "valid": False, "note": "no request was sent\nthe story"}]
+
+    assert matrix_table(rows)[0]["orchestrator: lost"] == "0 of 500 (invalid)"
+    assert reasons(rows) == ["orchestrator, update: no request was sent"]
+
+
+def test_a_cost_is_a_line_with_the_ratio_of_the_medians() -> None:
+    boot, mesh = cost_table(ROWS)
+
+    assert boot == {"measure": "boot", "unit": "s", "orchestrator": "4.00/5.00/6.00", "docker": "2.50", "ratio": "2.00"}
+    assert (mesh["docker"], mesh["ratio"]) == ("-", "-")
+
+
+@pytest.mark.parametrize(("values", "text"), [([], "-"), ([2, 2], "2"), ([3, 1, 2], "1/2/3")])
+def test_several_values_are_a_spread(values: list[float], text: str) -> None:
+    assert spread(values, "{:g}") == text
+
+
+def test_the_results_keep_to_their_schema_and_the_text_leaves_no_row_out() -> None:
+    results = collected(ROWS, "make bench", 1_700_000_000.0)
+
+    jsonschema.validate(results, json.loads(SCHEMA_FILE.read_text()))
+    text = markdown(results)
+    assert "2023-11-14" in text
+    assert "8/9/12 of 500" in text
+    assert "- docker, scale up: no port is free" in text
+
+
+def test_a_run_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+
+    assert main([str(tmp_path), "--write", str(tmp_path / "copy.md")]) == 0
+
+    assert capsys.readouterr().out.startswith("# What an update loses")
+    assert (tmp_path / "copy.md").read_text() == (tmp_path / "RESULTS.md").read_text()
+    assert "Requests lost" in (tmp_path / "results.html").read_text()
+
+
+def test_a_folder_without_a_run_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"no results of a run in {tmp_path}: ")

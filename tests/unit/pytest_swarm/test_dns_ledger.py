@@ -1,0 +1,65 @@
+"""What counts as stale, wrong and a gap."""
+
+import pytest
+
+from pytest_swarm import dns_probe
+from pytest_swarm.dns_ledger import Life, Sample, balance, read_samples
+
+OLD, NEW = "10.0.1.5", "10.0.1.6"
+LIVES = (Life(OLD, "web.1.old", 0.0, stopped=100.0), Life(NEW, "web.1.new", 90.0))
+
+
+def sample(at: float, *addresses: str, code: int = 0, ttl: int = 1, watcher: str = "n1") -> Sample:
+    return Sample(watcher, at, at + 0.01, code, ttl, addresses)
+
+
+def test_right_answers_have_no_faults() -> None:
+    ledger = balance([sample(80, OLD), sample(95, OLD, NEW), sample(98.9, NEW), sample(200, NEW)], LIVES)
+    assert (ledger.samples, ledger.changes, ledger.faults) == (4, 2, ())
+    assert (ledger.stale_seconds, ledger.gaps, ledger.wrong_answers) == (0.0, 0, 0)
+
+
+def test_an_answer_is_stale_while_it_may_be_used_after_the_stop() -> None:
+    ledger = balance([sample(99.5, OLD, NEW)], LIVES)
+    assert ledger.stale_answers == 1
+    assert ledger.stale_seconds == pytest.approx(0.51)
+    assert "web.1.old stopped at 100.000" in ledger.explain()
+
+
+def test_overlapping_stale_answers_count_once_per_watcher() -> None:
+    answers = [sample(100, OLD), sample(100.5, OLD), sample(100.2, OLD, watcher="n2")]
+    assert balance(answers, LIVES).stale_seconds == pytest.approx(1.51 + 1.01)
+
+
+def test_an_address_given_to_another_container_is_not_stale() -> None:
+    reused = (*LIVES, Life(OLD, "web.2.next", 100.2))
+    assert balance([sample(101, OLD)], reused).stale_answers == 0
+
+
+def test_an_address_of_nobody_or_nobody_yet_is_wrong() -> None:
+    ledger = balance([sample(50, "10.0.1.99"), sample(51, NEW)], LIVES)
+    assert ledger.wrong_answers == 2
+    assert [fault.story for fault in ledger.faults] == ["is nobody's", "was nobody's yet"]
+
+
+def test_a_gap_lasts_until_the_next_useful_answer() -> None:
+    answers = [sample(1, NEW), sample(2, code=3), sample(2.5), sample(3, NEW), sample(4, code=-1)]
+    ledger = balance(answers, (Life(NEW, "web.1.new", 0.0),))
+    assert ledger.gaps == 2
+    assert ledger.longest_gap == pytest.approx(1.01)
+
+
+def test_what_the_probe_prints_is_read() -> None:
+    text = "1.5 1.6 0 1 10.0.1.5,10.0.1.6\n2.5 2.6 3 0 \n3.5 3."
+    assert read_samples("n1", text) == (Sample("n1", 1.5, 1.6, 0, 1, (OLD, NEW)), Sample("n1", 2.5, 2.6, 3, 0, ()))
+
+
+def test_the_probe_speaks_dns() -> None:
+    import dns.message
+
+    query = dns.message.from_wire(dns_probe.question(7, "tasks.web"))
+    assert query.question[0].to_text() == "tasks.web. IN A"
+    reply = dns.message.make_response(query)
+    reply.answer.append(dns.rrset.from_text("tasks.web.", 1, "IN", "A", OLD, NEW))
+    code, ttl, addresses = dns_probe.read(reply.to_wire())
+    assert (code, ttl, sorted(addresses)) == (0, 1, [OLD, NEW])
