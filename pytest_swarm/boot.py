@@ -18,7 +18,7 @@ from pytest_swarm.engines.base import Engine
 from pytest_swarm.node import Node, NodePlan, start_node
 from pytest_swarm.ownership import DIRECTORY_LABEL, Owner
 from pytest_swarm.progress import Progress
-from pytest_swarm.subnets import dynamic_range, free_subnets, gateway_of, node_address, parse_routes
+from pytest_swarm.subnets import SUBNETS, dynamic_range, free_subnets, gateway_of, node_address, parse_routes
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Booted:
 
 @dataclasses.dataclass(frozen=True)
 class BootPlan:
-    """What to boot."""
+    """What to boot. With `is_bare` the nodes are left as they come up, in no swarm yet."""
 
     host: docker.DockerClient
     owner: Owner
@@ -67,6 +67,7 @@ class BootPlan:
     managers: int
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """More labels for its network."""
+    is_bare: bool = False
 
 
 def boot(plan: BootPlan, progress: Progress) -> Booted:
@@ -80,12 +81,13 @@ def boot(plan: BootPlan, progress: Progress) -> Booted:
             unfinished.callback(node.close)
         started = time.monotonic()
         list(pool.map(lambda node: prepare_node(node, plan.engine), nodes))
-        answering = time.monotonic()
-        progress("joining the nodes to a swarm")
-        _form_swarm(nodes, plan.managers, pool)
-        joined = time.monotonic()
-        wait_until_ready(nodes[0], plan.nodes, plan.managers)
-        ready = time.monotonic()
+        answering = joined = ready = time.monotonic()
+        if not plan.is_bare:
+            progress("joining the nodes to a swarm")
+            _form_swarm(nodes, plan.managers, pool)
+            joined = time.monotonic()
+            wait_until_ready(nodes[0], plan.nodes, plan.managers)
+            ready = time.monotonic()
         unfinished.pop_all()
     times = BootTimes(started - began, answering - started, joined - answering, ready - joined)
     return Booted(nodes, network, times)
@@ -110,7 +112,7 @@ def create_network(plan: BootPlan) -> Network:
     from docker.errors import APIError
     from docker.types import IPAMConfig, IPAMPool
 
-    candidates = free_subnets(_taken_subnets(plan.host), random.randrange(256))
+    candidates = free_subnets(_taken_subnets(plan.host), random.randrange(SUBNETS))
     for attempt, subnet in enumerate(candidates, start=1):
         parameters: dict[str, object] = {
             "driver": "bridge",

@@ -14,21 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
-from pytest_swarm.ownership import DIRECTORY_LABEL, DIRECTORY_PREFIX, LABEL, REUSE_LABEL, Owner, is_in_use
+from pytest_swarm.ownership import DIRECTORY_LABEL, DIRECTORY_PREFIX, LABEL, REUSE_LABEL, Owner, is_in_use, is_standing
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
 
 if TYPE_CHECKING:
     import docker
 
+DESCRIPTION = (
+    "Remove the containers, networks, volumes and folders of clusters whose pytest is gone, kept clusters included. "
+    "Clusters that something still uses are never touched."
+)
 _PARALLEL_REMOVALS = 8
 _REMOVAL_SECONDS = 60.0
 
 
-def remove_owned(client: docker.DockerClient, owner: Owner) -> list[str]:
+def remove_owned(client: docker.DockerClient, owner: Owner, directory: Path | None = None) -> list[str]:
     """Remove every container, network, volume and folder with this owner's label; return their names.
 
-    What somebody else removes meanwhile is waited for. Raises docker.errors.APIError for what the engine refuses,
-    DeadlineExceeded for a removal by others that does not end.
+    A `directory` goes too, when no network was made yet that names it. What somebody else removes meanwhile is waited
+    for. Raises docker.errors.APIError for what the engine refuses, DeadlineExceeded for a removal by others that does
+    not end.
     """
     from docker.errors import NotFound
 
@@ -36,6 +41,8 @@ def remove_owned(client: docker.DockerClient, owner: Owner) -> list[str]:
     containers = client.api.containers(all=True, filters=filters)
     networks = client.api.networks(filters=filters)
     directories = {item["Labels"].get(DIRECTORY_LABEL) for item in networks} - {None}
+    if directory is not None:
+        directories.add(str(directory))
     with ThreadPoolExecutor(_PARALLEL_REMOVALS) as pool:
         removed = list(pool.map(lambda item: _remove_container(client, item), containers))
     for network in networks:
@@ -50,29 +57,47 @@ def remove_owned(client: docker.DockerClient, owner: Owner) -> list[str]:
     return removed
 
 
-def find_dead_owners(client: docker.DockerClient) -> list[Owner]:
-    """Return the owners of labelled things whose process is gone, and whose cluster no other session uses."""
+def find_dead_owners(client: docker.DockerClient, *, standing: bool = False) -> list[Owner]:
+    """Return the owners of labelled things whose process is gone, and whose cluster no other session uses.
+
+    Those of a cluster that `cluster create` made are among them only with `standing`.
+    """
     items = list(_labelled(client))
-    used = {item["Labels"][LABEL] for item in items if _is_in_use(item["Labels"])}
+    used = {item["Labels"][LABEL] for item in items if _is_spared(item["Labels"], standing)}
     owners = [Owner.parse(label) for label in sorted({str(item["Labels"][LABEL]) for item in items} - used)]
     return [owner for owner in owners if owner is not None and not owner.is_alive()]
 
 
-def _is_in_use(labels: Mapping[str, str]) -> bool:
-    return REUSE_LABEL in labels and is_in_use(Path(labels[DIRECTORY_LABEL]))
+def _is_spared(labels: Mapping[str, str], standing: bool) -> bool:
+    if REUSE_LABEL not in labels:
+        return False
+    directory = Path(labels[DIRECTORY_LABEL])
+    return is_in_use(directory) or (is_standing(directory) and not standing)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `prune` reads."""
+    parser.add_argument(
+        "runs", nargs="*", metavar="RUN", help="only these runs, as --dry-run names them (default: all)"
+    )
+    parser.add_argument("--all", action="store_true", help="the clusters of `cluster create` too")
+    parser.add_argument("--dry-run", action="store_true", help="only say which runs left something")
+
+
+def prune(client: docker.DockerClient, options: argparse.Namespace) -> int:
+    """Remove what processes that are gone have left, and say so; returns the exit status."""
+    dead = find_dead_owners(client, standing=options.all)
+    owners = [owner for owner in dead if not options.runs or owner.run in options.runs]
+    if not owners:
+        sys.stdout.write("nothing to clean up\n")
+    # Every one is tried, whatever became of those before it.
+    return max([_clean_up(client, owner, dry_run=options.dry_run) for owner in owners], default=0)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `pytest-swarm-cleanup`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="pytest-swarm-cleanup",
-        description="Remove the containers, networks, volumes and folders of clusters whose pytest is gone, "
-        "kept clusters included. Clusters of a pytest that still runs are never touched.",
-    )
-    parser.add_argument(
-        "runs", nargs="*", metavar="RUN", help="only these runs, as --dry-run names them (default: all)"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say which runs left something")
+    parser = argparse.ArgumentParser(prog="pytest-swarm-cleanup", description=DESCRIPTION)
+    add_arguments(parser)
     options = parser.parse_args(arguments)
     try:
         client = connect_host()
@@ -80,11 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"pytest-swarm-cleanup: {error}\n")
         return 1
     with contextlib.closing(client):
-        owners = [owner for owner in find_dead_owners(client) if not options.runs or owner.run in options.runs]
-        if not owners:
-            sys.stdout.write("nothing to clean up\n")
-        # Every one is tried, whatever became of those before it.
-        return max([_clean_up(client, owner, dry_run=options.dry_run) for owner in owners], default=0)
+        return prune(client, options)
 
 
 def _clean_up(client: docker.DockerClient, owner: Owner, *, dry_run: bool) -> int:

@@ -7,7 +7,6 @@ import functools
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from pytest_swarm.ownership import DIRECTORY_PREFIX, InUse, Owner, holding
 from pytest_swarm.phases import Operation
 from pytest_swarm.progress import Progress
 from pytest_swarm.service import CONVERGE_SECONDS, Service
-from pytest_swarm.service_images import Archive, Source, as_archives, load_archive
+from pytest_swarm.service_images import Archive, Source, as_archives, load_into_all
 from pytest_swarm.service_spec import Deployment, Healthcheck, Order, service_spec
 from pytest_swarm.trying import try_all
 from pytest_swarm.waiting import Done, NotYet, wait_until
@@ -103,13 +102,7 @@ class Cluster:
 
     def load_archives(self, archives: Mapping[str, Archive]) -> None:
         """Bring archives into every node, in parallel. Raises BadImage for one that holds no image."""
-
-        def load(node: Node) -> None:
-            for name, archive in archives.items():
-                load_archive(node.client, name, archive)
-
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            list(pool.map(load, self.nodes))
+        load_into_all([node.client for node in self.nodes], archives)
 
     def deploy(
         self,
@@ -277,7 +270,7 @@ def running_cluster(
     finally:
         if not kept:
             progress("removing the cluster")
-            remove_owned(host, owner)
+            remove_owned(host, owner, directory)
 
 
 @contextmanager
@@ -313,7 +306,7 @@ def reused_cluster(
             try:
                 booted = boot(plan, progress)
             except BaseException:
-                remove_owned(host, owner)
+                remove_owned(host, owner, directory)
                 raise
         else:
             booted = reuse.attach(plan, network, progress)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket as socket_module
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pytest_swarm.ownership import DIRECTORY_PREFIX
 
 if TYPE_CHECKING:
     import docker
@@ -26,6 +29,8 @@ class DockerUnavailable(Exception):
 def connect_host() -> docker.DockerClient:
     """Connect to the engine that hosts the clusters: the one DOCKER_HOST names, or this machine's own.
 
+    A DOCKER_HOST that `cluster env` has set names a node, which hosts nothing: then too it is this machine's own.
+
     Raises DockerUnavailable when there is none, it refuses us, or it is of no use for a cluster.
     """
     import docker
@@ -33,14 +38,15 @@ def connect_host() -> docker.DockerClient:
     from docker.utils import parse_host
 
     try:
-        address = parse_host(os.environ.get("DOCKER_HOST"))
+        environment = {name: value for name, value in os.environ.items() if not _names_a_node(name, value)}
+        address = parse_host(environment.get("DOCKER_HOST"))
     except DockerException as error:
         raise DockerUnavailable(f"DOCKER_HOST is {os.environ['DOCKER_HOST']!r}: {_one_line(error)}") from None
     client = None
     try:
         if address.startswith(_UNIX_SCHEME):
             _probe(address.removeprefix(_UNIX_SCHEME))
-        client = docker.from_env(timeout=API_TIMEOUT_SECONDS)
+        client = docker.from_env(timeout=API_TIMEOUT_SECONDS, environment=environment)
         _require_suitable(client.version())
     except (DockerException, OSError) as error:
         raise DockerUnavailable(_explain(address.removeprefix("http+"), error)) from None
@@ -49,6 +55,14 @@ def connect_host() -> docker.DockerClient:
             client.close()
         raise
     return client
+
+
+def _names_a_node(variable: str, value: str) -> bool:
+    """Whether this is the address of the API socket of a cluster's node."""
+    if variable != "DOCKER_HOST" or not value.startswith("unix://"):
+        return False
+    folder = Path(value.removeprefix("unix://")).parent.parent
+    return folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith(DIRECTORY_PREFIX)
 
 
 def connect_node(socket: Path) -> docker.DockerClient:

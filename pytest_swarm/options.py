@@ -179,12 +179,17 @@ def resolve(command_line: Callable[[str], Any], environment: Mapping[str, str], 
     return _settle(values, origins)
 
 
+def default_managers(nodes: int) -> int:
+    """How many of so many nodes are managers, unless somebody says otherwise."""
+    # An even number of managers survives no more failures than one fewer, so three becomes one.
+    return 3 if nodes >= 3 else 1
+
+
 def _settle(values: Mapping[str, Any], origins: Mapping[str, str]) -> Options:
     nodes = cast(int, values["nodes"])
     managers = cast("int | None", values["managers"])
     if managers is None:
-        # An even number of managers survives no more failures than one fewer, so three becomes one.
-        managers = 3 if nodes >= 3 else 1
+        managers = default_managers(nodes)
     if managers > nodes:
         raise pytest.UsageError(
             f"{origins['managers']} is {managers}, but there are only {nodes} nodes: "

@@ -20,6 +20,7 @@ REUSE_LABEL = f"{LABEL}.reuse"
 """On the network of a cluster that later sessions may use: what it is like."""
 DIRECTORY_PREFIX = "swarm-"
 _LOCK_FILE = "use.lock"
+_STANDING_FILE = "standing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,3 +97,13 @@ def is_in_use(directory: Path) -> bool:
             return False
     except InUse:
         return True
+
+
+def mark_standing(directory: Path) -> None:
+    """Note that the cluster whose folder this is was made to outlive its owner, and is whole."""
+    (directory / _STANDING_FILE).touch()
+
+
+def is_standing(directory: Path) -> bool:
+    """Whether the cluster whose folder this is was made to outlive its owner."""
+    return (directory / _STANDING_FILE).exists()

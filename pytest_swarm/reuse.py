@@ -62,7 +62,7 @@ def find(host: docker.DockerClient, wanted: Likeness) -> tuple[Owner, Mapping[st
     """The owner and the network of the cluster of this name and engine. Raises CannotReuse when it is another kind."""
     for network in host.api.networks(filters={"label": REUSE_LABEL}):
         owner = Owner.parse(network["Labels"].get(LABEL, ""))
-        found = _likeness(network["Labels"][REUSE_LABEL])
+        found = likeness_of(network["Labels"][REUSE_LABEL])
         if owner is None or found is None or (found.name, found.engine) != (wanted.name, wanted.engine):
             continue
         differences = wanted.differences(found)
@@ -75,7 +75,8 @@ def find(host: docker.DockerClient, wanted: Likeness) -> tuple[Owner, Mapping[st
     return None
 
 
-def _likeness(text: str) -> Likeness | None:
+def likeness_of(text: str) -> Likeness | None:
+    """Read the label's value; None when it is not one of ours."""
     try:
         return Likeness(**json.loads(text))
     except (ValueError, TypeError):

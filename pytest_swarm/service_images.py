@@ -10,10 +10,12 @@ What comes out of the host's engine is saved once for each image id, and loaded 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,11 @@ _MARKS_OF_A_SAVED_IMAGE = ("manifest.json", "oci-layout")
 
 
 class BadImage(Exception):
-    """An image cannot be had from where `swarm_images` says; the message is one line."""
+    """An image cannot be had from where `swarm_images` says; the message is one line, and so is its `reason` alone."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"swarm_images[{name!r}]: {reason}")
+        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +73,25 @@ def load_archive(engine: docker.DockerClient, name: str, archive: Archive) -> No
         # The engine reports a failed import inside an answer of status 200.
         engine.api.inspect_image(name)
     except (APIError, ImageLoadError, ImageNotFound) as error:
-        raise BadImage(f"{_where(name)}: {archive.path} brought no image: {_one_line(error)}") from error
+        raise BadImage(name, f"{archive.path} brought no image: {_one_line(error)}") from error
+
+
+def load_into_all(engines: Sequence[docker.DockerClient], archives: Mapping[str, Archive]) -> None:
+    """Bring archives into every engine, in parallel. Raises BadImage for one that holds no image."""
+
+    def load(engine: docker.DockerClient) -> None:
+        for name, archive in archives.items():
+            load_archive(engine, name, archive)
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        list(pool.map(load, engines))
 
 
 def _loaded(engine: docker.DockerClient, name: str, path: Path) -> Image:
     with path.open("rb") as file:
         images = {image.id: image for image in engine.images.load(file)}
     if len(images) != 1:
-        raise BadImage(f"{_where(name)}: {path} holds {len(images)} images, not one")
+        raise BadImage(name, f"{path} holds {len(images)} images, not one")
     return next(iter(images.values()))
 
 
@@ -86,27 +103,46 @@ def _archive(name: str, source: Source, host: docker.DockerClient, cache: Path, 
         return _saved(_built_image(name, source, host, progress), host, cache, progress)
     if not source.is_file():
         raise BadImage(
-            f"{_where(name)}: there is no {source.absolute()}: expected an archive or a folder with a Dockerfile as a "
-            "Path, or the name of an image of the local engine as a string"
+            name,
+            f"there is no {source.absolute()}: expected an archive or a folder with a Dockerfile as a "
+            "Path, or the name of an image of the local engine as a string",
         )
     try:
         return Archive(source, _is_saved_image(source))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise BadImage(
-            f"{_where(name)}: {source} is no archive as docker export or docker save writes it: {_one_line(error)}"
+            name, f"{source} is no archive as docker export or docker save writes it: {_one_line(error)}"
         ) from None
 
 
 def _split(name: str) -> tuple[str, str]:
     repository, colon, version = name.rpartition(":")
     if not colon or not repository or "/" in version:
-        raise BadImage(f"{_where(name)}: an image is given under a name with a tag, such as shop:1")
+        raise BadImage(name, "an image is given under a name with a tag, such as shop:1")
     return repository, version
 
 
 def _is_saved_image(path: Path) -> bool:
     with tarfile.open(path) as archive:
         return any(member.name.removeprefix("./") in _MARKS_OF_A_SAVED_IMAGE for member in archive)
+
+
+def tag_in(archive: Path) -> str:
+    """The name that an archive gives its image: the first of `docker save`, or the file's for a mere file system.
+
+    Raises BadImage for what is no archive.
+    """
+    try:
+        with tarfile.open(archive) as files:
+            for member in files:
+                content = files.extractfile(member) if member.name == _MARKS_OF_A_SAVED_IMAGE[0] else None
+                if content is not None:
+                    tags = [tag for image in json.load(content) for tag in image.get("RepoTags") or []]
+                    if tags:
+                        return str(tags[0])
+    except (tarfile.TarError, EOFError, OSError, ValueError, AttributeError):
+        raise BadImage(archive.name, f"{archive} is no archive as docker export or docker save writes it") from None
+    return archive.name.partition(".tar")[0].lower()
 
 
 def _local_image(name: str, reference: str, host: docker.DockerClient) -> Image:
@@ -116,18 +152,17 @@ def _local_image(name: str, reference: str, host: docker.DockerClient) -> Image:
         return host.images.get(reference)
     except ImageNotFound:
         raise BadImage(
-            f"{_where(name)}: the local engine has no image {reference!r}: build or pull it first, or give an archive "
-            "as a Path"
+            name, f"the local engine has no image {reference!r}: build or pull it first, or give an archive as a Path"
         ) from None
     except (APIError, ValueError) as error:
-        raise BadImage(f"{_where(name)}: {reference!r} is no image of the local engine: {_one_line(error)}") from None
+        raise BadImage(name, f"{reference!r} is no image of the local engine: {_one_line(error)}") from None
 
 
 def _built_image(name: str, folder: Path, host: docker.DockerClient, progress: Progress) -> Image:
     from docker.errors import APIError, BuildError
 
     if not (folder / "Dockerfile").is_file():
-        raise BadImage(f"{_where(name)}: there is no Dockerfile in {folder.absolute()}")
+        raise BadImage(name, f"there is no Dockerfile in {folder.absolute()}")
     progress(f"building {name} from {folder}/Dockerfile")
     try:
         # Unnamed: the next build of other sources leaves it to `docker image prune`.
@@ -135,7 +170,7 @@ def _built_image(name: str, folder: Path, host: docker.DockerClient, progress: P
             path=str(folder), labels={LABEL: "service-image"}, rm=True, forcerm=True, timeout=BUILD_SECONDS
         )
     except (APIError, BuildError, TypeError) as error:
-        raise BadImage(f"{_where(name)}: building {folder}/Dockerfile failed: {_one_line(error)}") from error
+        raise BadImage(name, f"building {folder}/Dockerfile failed: {_one_line(error)}") from error
     return image
 
 
@@ -165,10 +200,6 @@ def _remove_old(cache: Path, in_use: set[Path]) -> None:
     for path in saved[:-SAVED_KEPT]:
         if path not in in_use:
             path.unlink(missing_ok=True)
-
-
-def _where(name: str) -> str:
-    return f"swarm_images[{name!r}]"
 
 
 def _one_line(error: object) -> str:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-# Away from the ranges that engines (172.16/12, 192.168/16) and swarm mode (10.0/16) hand out inside the nodes.
-_POOL = ipaddress.IPv4Network("10.213.0.0/16")
+# Kept for test networks (RFC 2544), so nobody's real one is hidden; away from the ranges that engines (172.16/12,
+# 192.168/16) and swarm mode (10/8) hand out inside the nodes.
+_POOL = ipaddress.IPv4Network("198.18.0.0/15")
 _PREFIX = 24
+
+
+SUBNETS = 2 ** (_PREFIX - _POOL.prefixlen)
+"""How many the pool has."""
 
 
 def free_subnets(taken: Iterable[ipaddress.IPv4Network], first: int) -> Iterator[ipaddress.IPv4Network]:

@@ -121,6 +121,8 @@ def test_its_fixtures_and_markers_exist(example: Example, pytester: pytest.Pytes
 def test_a_command_is_taken(example: Example, command: str, pytester: pytest.Pytester) -> None:
     """Run as far as that needs no Docker: pytest collects, the clean-up reads its arguments."""
     words = shlex.split(command)
+    if words[0] == "eval":
+        words = shlex.split(words[1].removeprefix("$(").removesuffix(")"))
     environment = dict(os.environ)
     while "=" in words[0]:
         name, _, value = words.pop(0).partition("=")
@@ -130,11 +132,13 @@ def test_a_command_is_taken(example: Example, command: str, pytester: pytest.Pyt
         call = [sys.executable, "-m", "pytest", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider"]
     elif program == "pytest-swarm-cleanup":
         call = [sys.executable, "-m", "pytest_swarm.cleanup", *arguments, "--help"]
+    elif words[:3] == [words[0], "-m", "pytest_swarm"]:
+        call = [sys.executable, *words[1:], "--help"]
     elif program == "make":
         # Looked up, for even a dry run runs the lines that call make themselves.
         assert set(arguments) <= set(re.findall(r"^(\w+):", (CHECKOUT / "Makefile").read_text(), re.M))
         return
-    elif program in {"docker", "pip", "apt-get", "systemctl"}:
+    elif program in {"docker", "pip", "apt-get", "systemctl", "curl"}:
         return  # somebody else's
     else:
         pytest.fail(f"{example.name} tells to type {program}, and no test knows how to check that")
@@ -172,7 +176,7 @@ def test_a_workflow_gives_the_gate_what_it_takes(example: Example) -> None:
 def words_about_options(path: Path) -> set[str]:
     text = path.read_text("utf-8")
     flags = set(re.findall(r"(?<![\w/-])--swarm-[a-z-]+", text))
-    variables = set(re.findall(r"\bSWARM_[A-Z_]+", text))
+    variables = set(re.findall(r"\bSWARM_[A-Z_]+", text)) - {"SWARM_NODE_ADDR"}  # which `cluster env` sets
     keys = set(re.findall(r"`(swarm_[a-z_]+)`", text)) - {
         "swarm_images",
         "swarm_engine",

@@ -15,7 +15,7 @@ def record(
         finished=at + seconds,
         seconds=seconds,
         stage="done" if fate == "answered" else "head",
-        target="10.213.0.2:8080",
+        target="198.18.0.2:8080",
         version=version if fate == "answered" else None,
         task=None,
         connection=f"u0-{number}",

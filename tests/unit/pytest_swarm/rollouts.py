@@ -54,7 +54,7 @@ def _request(number: int, fate: str, at: float, seconds: float, update: Operatio
     return dataclasses.replace(
         one,
         status=200 if client_fate == "answered" else None,
-        target=f"10.213.0.{number % 4 + 1}:8080",
+        target=f"198.18.0.{number % 4 + 1}:8080",
         detail=None if client_fate == "answered" else detail,
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -127,3 +129,21 @@ def test_the_engine_is_of_no_use(monkeypatch: pytest.MonkeyPatch, version: dict[
 
     assert refusal() == message
     assert engine.closed
+
+
+def test_a_node_of_a_cluster_hosts_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address that `cluster env` has put into the shell."""
+    asked: list[str | None] = []
+    engine = Engine()
+
+    def from_env(**options: Any) -> Engine:
+        asked.append(options["environment"].get("DOCKER_HOST"))
+        return engine
+
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tempfile.gettempdir()}/swarm-0badcafe-x/n1/docker.sock")
+    monkeypatch.setattr(engine_client, "_probe", asked.append)
+    monkeypatch.setattr(docker, "from_env", from_env)
+
+    connect_host()
+
+    assert asked == ["/var/run/docker.sock", None]

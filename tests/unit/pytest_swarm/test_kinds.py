@@ -74,5 +74,5 @@ def test_a_story_tells_the_age_of_a_reused_connection() -> None:
     old = dataclasses.replace(record(1, "reset"), reused=True, connection_age=3.25, nth_on_connection=7)
     ledger = balance([old], [], STEADY, 1)
 
-    assert "to 10.213.0.2:8080 as request 7 on a connection 3.250 s old; " in ledger.losses[0].story()
+    assert "to 198.18.0.2:8080 as request 7 on a connection 3.250 s old; " in ledger.losses[0].story()
     assert ledger.losses[0].story().startswith("run-000001: reset-reused after 1.000 s in phase steady")

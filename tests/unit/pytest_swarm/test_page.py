@@ -113,7 +113,7 @@ def test_a_fault_without_an_end_is_said_to_have_none(tmp_path: Path) -> None:
     [
         (Lane("n1", "web.1.k3id8cs7epkf7pm1wfsp41ea3", 0, 2), "n1 web.1.k3id8"),
         (Lane("n1", "a-service-with-quite-a-long-name.12.k3id8cs7epkf7", 0, 2), "n1 a-service-with-quite-….12.k3id8"),
-        (Lane("", "no task, 10.213.0.2", 0, 2), "no task, 10.213.0.2"),
+        (Lane("", "no task, 198.18.0.2", 0, 2), "no task, 198.18.0.2"),
     ],
 )
 def test_a_lane_is_named_for_a_narrow_margin(lane: Lane, label: str) -> None:

@@ -144,7 +144,7 @@ def test_pointing_at_a_loss_tells_both_sides(browser: Browser, page: Path) -> No
     assert story.startswith(
         f"request: run-{LOSS:06d}: reset-fresh in phase update, while replacing slot 2 client: from "
     )
-    assert "to 10.213.0.2:8080, on a fresh connection answer: " in story
+    assert "to 198.18.0.2:8080, on a fresh connection answer: " in story
     assert story.endswith(
         "service: received but not finished by task web.2.nk3id8cs7epkf7pm1wfsp41ea at node n2 "
         "received 14.401 s, finished never"

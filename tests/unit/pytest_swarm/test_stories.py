@@ -30,7 +30,7 @@ def test_a_loss_is_told_from_both_sides() -> None:
     story = told()[0]["run-000145"]
 
     assert story["fate"] == "reset-fresh in phase update, while replacing slot 2"
-    assert story["client"] == "to 10.213.0.2:8080, on a fresh connection"
+    assert story["client"] == "to 198.18.0.2:8080, on a fresh connection"
     assert story["answer"] == "EOF"
     assert story["server"] == f"received but not finished by task {_TASK} at node n2"
     assert round(float(story["received"]), 3) == 14.401

@@ -21,22 +21,22 @@ from pytest_swarm.service_spec import (
     with_image,
     with_replicas,
 )
-from pytest_swarm.subnets import dynamic_range, free_subnets, gateway_of, node_address, parse_routes
+from pytest_swarm.subnets import SUBNETS, dynamic_range, free_subnets, gateway_of, node_address, parse_routes
 
 
 def test_a_subnet_that_is_taken_is_passed_over() -> None:
-    taken = [ipaddress.IPv4Network("10.213.4.0/22")]
-    assert str(next(free_subnets(taken, 4))) == "10.213.8.0/24"
-    assert str(next(free_subnets([], 256))) == "10.213.0.0/24"
-    assert list(free_subnets([ipaddress.IPv4Network("10.0.0.0/8")], 0)) == []
+    taken = [ipaddress.IPv4Network("198.18.4.0/22")]
+    assert str(next(free_subnets(taken, 4))) == "198.18.8.0/24"
+    assert str(next(free_subnets([], SUBNETS))) == "198.18.0.0/24"
+    assert list(free_subnets([ipaddress.IPv4Network("198.18.0.0/15")], 0)) == []
 
 
 def test_a_node_has_an_address_that_nobody_else_is_given() -> None:
-    subnet = ipaddress.IPv4Network("10.213.8.0/24")
+    subnet = ipaddress.IPv4Network("198.18.8.0/24")
     fixed = [node_address(subnet, number) for number in (1, 2, 126)]
 
-    assert gateway_of(subnet) == "10.213.8.1"
-    assert fixed == ["10.213.8.2", "10.213.8.3", "10.213.8.127"]
+    assert gateway_of(subnet) == "198.18.8.1"
+    assert fixed == ["198.18.8.2", "198.18.8.3", "198.18.8.127"]
     assert not any(ipaddress.IPv4Address(address) in dynamic_range(subnet) for address in fixed)
     with pytest.raises(ValueError, match="no room for a node 127"):
         node_address(subnet, 127)

@@ -31,7 +31,7 @@ def test_a_request_lies_in_the_lane_of_the_task_that_had_it_first() -> None:
 
     timeline = drawn(records, events, [])
 
-    assert [(lane.node, lane.task) for lane in timeline.lanes] == [("n1", "web.1.abc"), ("", "no task, 10.213.0.2")]
+    assert [(lane.node, lane.task) for lane in timeline.lanes] == [("n1", "web.1.abc"), ("", "no task, 198.18.0.2")]
     assert {bar.entry.record.request_id: bar.row for bar in timeline.bars} == {
         "run-000001": 0,
         "run-000002": 1,
@@ -45,7 +45,7 @@ def test_without_a_log_the_answer_names_the_task() -> None:
     assert [lane.task for lane in drawn(records, [], []).lanes] == [
         "23234fcbc12f",
         "never sent",
-        "task unknown, 10.213.0.2",
+        "task unknown, 198.18.0.2",
     ]
 
 
