@@ -15,7 +15,7 @@ setup: images
 
 # The main job: the article's experiment, on a real cluster, with nothing lost.
 demo: images
-	@$(CLUSTER) tests/cluster/test_rolling_update.py
+	@$(CLUSTER) tests/cluster/test_rolling_update.py::test_the_article_loses_nothing
 
 # The gate: every check, then the tests that need no cluster, on as many cores as there are.
 test: lint
@@ -25,7 +25,7 @@ test: lint
 soak: images browser
 	@status=0; \
 	SIMULATION_HISTORIES=2000 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin || status=1; \
-	$(CLUSTER) tests/cluster tests/seed || status=1; \
+	$(CLUSTER) -m "soak or not soak" tests/cluster tests/seed || status=1; \
 	exit $$status
 
 # What each engine loses in each scenario, and what it costs: half an hour, or with BENCH=full all pairs of values, for

@@ -13,6 +13,7 @@ from docker.errors import DockerException
 
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
 from pytest_swarm.image import ImageError, cache_directory, ensure_node_image, ensure_service_images, node_run_options
+from pytest_swarm.locust_files import LocustFilesError, ensure_locust
 from pytest_swarm.ownership import Owner
 from pytest_swarm.progress import Progress
 
@@ -77,7 +78,8 @@ def main() -> int:
         node_image = ensure_node_image(client, progress=progress)
         ensure_service_images(client, progress=progress)
         check_capabilities(client, node_image)
-    except (ImageError, DockerUnavailable) as error:
+        ensure_locust(client, node_image, Owner.current(), progress=progress)
+    except (ImageError, LocustFilesError, DockerUnavailable) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     finally:
