@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
 from pytest_swarm.ownership import DIRECTORY_LABEL, DIRECTORY_PREFIX, LABEL, REUSE_LABEL, Owner, is_in_use, is_standing
+from pytest_swarm.progress import Progress
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
 
 if TYPE_CHECKING:
@@ -55,6 +56,26 @@ def remove_owned(client: docker.DockerClient, owner: Owner, directory: Path | No
         removed.append(f"volume {volume['Name']}")
     removed += [f"folder {name}" for name in sorted(directories) if _remove_directory(Path(name))]
     return removed
+
+
+@contextlib.contextmanager
+def owning(
+    client: docker.DockerClient, progress: Progress, *, keep: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[Owner, Path]]:
+    """A new owner and its folder. What bears its label is removed in the end, unless `keep` says otherwise then.
+
+    After an error all of it goes, whatever `keep` would say.
+    """
+    owner = Owner.current()
+    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{owner.run}-"))
+    kept = False
+    try:
+        yield owner, directory
+        kept = keep()
+    finally:
+        if not kept:
+            progress("removing the cluster")
+            remove_owned(client, owner, directory)
 
 
 def find_dead_owners(client: docker.DockerClient, *, standing: bool = False) -> list[Owner]:

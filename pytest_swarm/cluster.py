@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm import reuse
 from pytest_swarm.boot import Booted, BootPlan, boot, wait_until_ready
-from pytest_swarm.cleanup import remove_owned
+from pytest_swarm.cleanup import owning
 from pytest_swarm.conditions import node_is_empty
 from pytest_swarm.dns_watch import DnsWatch
 from pytest_swarm.engines.base import Engine
 from pytest_swarm.faults import Faults
 from pytest_swarm.node import Node
-from pytest_swarm.ownership import DIRECTORY_PREFIX, InUse, Owner, holding
+from pytest_swarm.ownership import InUse, holding
 from pytest_swarm.phases import Operation
 from pytest_swarm.progress import Progress
 from pytest_swarm.service import CONVERGE_SECONDS, Service
@@ -259,18 +257,10 @@ def running_cluster(
 
     What a failed or interrupted boot has made so far is removed as well.
     """
-    owner = Owner.current()
-    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{owner.run}-"))
-    kept = False
-    try:
+    with owning(host, progress, keep=keep) as (owner, directory):
         plan = BootPlan(host, owner, directory, image, engine, nodes, managers)
         with contextlib.closing(Cluster(plan, boot(plan, progress), progress)) as cluster:
             yield cluster
-        kept = keep()
-    finally:
-        if not kept:
-            progress("removing the cluster")
-            remove_owned(host, owner, directory)
 
 
 @contextmanager
@@ -290,27 +280,21 @@ def reused_cluster(
     """
     wanted = reuse.Likeness(name, engine.name, nodes, managers, image)
     found = reuse.find(host, wanted)
-    if found is None:
-        owner = Owner.current()
-        directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{owner.run}-"))
-    else:
-        owner, network = found
-        directory = reuse.directory_of(network)
-    plan = BootPlan(host, owner, directory, image, engine, nodes, managers, wanted.labels)
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(holding(directory))
-        except InUse:
-            raise reuse.CannotReuse("another session uses the cluster: wait for it, or use another name") from None
         if found is None:
-            try:
+            with owning(host, progress, keep=lambda: True) as (owner, directory):
+                plan = BootPlan(host, owner, directory, image, engine, nodes, managers, wanted.labels)
+                stack.enter_context(holding(directory))
                 booted = boot(plan, progress)
-            except BaseException:
-                remove_owned(host, owner, directory)
-                raise
         else:
+            owner, network = found
+            plan = BootPlan(host, owner, reuse.directory_of(network), image, engine, nodes, managers, wanted.labels)
+            try:
+                stack.enter_context(holding(plan.directory))
+            except InUse:
+                raise reuse.CannotReuse("another session uses the cluster: wait for it, or use another name") from None
             booted = reuse.attach(plan, network, progress)
-        with contextlib.closing(Cluster(plan, booted, progress)) as cluster:
-            if found is not None:
-                reuse.tidy(cluster.api, cluster.activate_all)
-            yield cluster
+        cluster = stack.enter_context(contextlib.closing(Cluster(plan, booted, progress)))
+        if found is not None:
+            reuse.tidy(cluster.api, cluster.activate_all)
+        yield cluster

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.boot import BootPlan, boot
-from pytest_swarm.cleanup import remove_owned
+from pytest_swarm.cleanup import owning
 from pytest_swarm.engines import engine_named
 from pytest_swarm.ownership import (
     DIRECTORY_LABEL,
-    DIRECTORY_PREFIX,
     LABEL,
     REUSE_LABEL,
     Owner,
@@ -114,20 +112,18 @@ def create(
     """
     if any(cluster.name == wanted.name for cluster in find_all(host)):
         raise NoSuchCluster(f"there is a cluster {wanted.name!r} already: remove it, or choose another name")
-    owner = Owner.current()
-    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{owner.run}-"))
-    plan = BootPlan(
-        host,
-        owner,
-        directory,
-        wanted.image,
-        engine_named(wanted.engine),
-        wanted.nodes,
-        wanted.managers,
-        wanted.labels,
-        is_bare,
-    )
-    try:
+    with owning(host, progress, keep=lambda: True) as (owner, directory):
+        plan = BootPlan(
+            host,
+            owner,
+            directory,
+            wanted.image,
+            engine_named(wanted.engine),
+            wanted.nodes,
+            wanted.managers,
+            wanted.labels,
+            is_bare,
+        )
         booted = boot(plan, progress)
         with contextlib.ExitStack() as clients:
             for node in booted.nodes:
@@ -136,8 +132,4 @@ def create(
             load_into_all([node.client for node in booted.nodes], images)
         note_images(directory, images)
         mark_standing(directory)
-    except BaseException:
-        progress("removing the cluster")
-        remove_owned(host, owner, directory)
-        raise
     return find(host, wanted.name)

@@ -8,15 +8,14 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_swarm.ownership import DIRECTORY_PREFIX, LABEL
 from pytest_swarm.waiting import Done, NotYet, wait_until
+from tests.cluster.remains import folders, labelled, runs_of
 
 if TYPE_CHECKING:
     import docker
@@ -50,21 +49,6 @@ def environment_of(name: str, node: str) -> dict[str, str]:
     """The variables that `cluster env` sets."""
     words = shlex.split(run("env", name, node), comments=True)
     return dict(word.split("=", 1) for word in words if word != "export")
-
-
-def folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*"))
-
-
-def left_of(host: docker.DockerClient, run: str) -> list[dict[str, Any]]:
-    """The containers, networks and volumes of a run."""
-    filters = {"label": LABEL}
-    items = [
-        *host.api.containers(all=True, filters=filters),
-        *host.api.networks(filters=filters),
-        *(host.api.volumes(filters=filters)["Volumes"] or []),
-    ]
-    return [item for item in items if item["Labels"][LABEL].startswith(f"{run}/")]
 
 
 @pytest.fixture
@@ -101,7 +85,7 @@ def test_a_cluster_stays_until_it_is_removed(swarm_host: docker.DockerClient, na
     assert run("rm", name) == f"{name}\n"
 
     assert folders() == before
-    assert left_of(swarm_host, row[4]) == []
+    assert labelled(swarm_host, row[4]) == {}
     assert f"there is no cluster '{name}'" in run("env", name, status=1)
 
 
@@ -130,15 +114,14 @@ def test_an_interrupted_creation_leaves_nothing(swarm_host: docker.DockerClient,
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def has_containers() -> Done[str] | NotYet:
-        labels = {str(each.labels[LABEL]) for each in swarm_host.containers.list(filters={"label": LABEL})}
-        mine = [label for label in labels if label.split("/")[1] == str(process.pid)]
-        return Done(mine[0]) if mine else NotYet("none yet")
+        runs = runs_of(swarm_host, process.pid)
+        return Done(runs.pop()) if runs else NotYet("none yet")
 
-    label = wait_until(has_containers, what="the first container", timeout=30.0)
+    made = wait_until(has_containers, what="the first container", timeout=30.0)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=COMMAND_SECONDS)
 
     assert process.returncode == 130, output
     assert output.decode().endswith("interrupted\n")
-    assert left_of(swarm_host, label.partition("/")[0]) == []
+    assert labelled(swarm_host, made) == {}
     assert folders() == before

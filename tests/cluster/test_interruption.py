@@ -10,18 +10,18 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_swarm.cleanup import find_dead_owners, remove_owned
 from pytest_swarm.cleanup import main as clean_up
-from pytest_swarm.ownership import DIRECTORY_PREFIX, LABEL, Owner
+from pytest_swarm.ownership import Owner
 from pytest_swarm.waiting import Done, NotYet, wait_until
+from tests.cluster.remains import folders, labelled, runs_of
 
 if TYPE_CHECKING:
     import docker
@@ -43,7 +43,7 @@ def neighbour(swarm_host: docker.DockerClient) -> Iterator[Callable[[], bool]]:
     volume = swarm_host.volumes.create(name, labels=owner.labels)
     network = swarm_host.networks.create(name, labels=owner.labels, internal=True)
     try:
-        yield lambda: set(_labelled(swarm_host, owner.run)) == {"networks", "volumes"}
+        yield lambda: set(labelled(swarm_host, owner.run)) == {"networks", "volumes"}
     finally:
         network.remove()
         volume.remove()
@@ -58,13 +58,13 @@ def test_a_stopped_pytest_leaves_nothing(
     number: signal.Signals,
 ) -> None:
     with pytest_under_load(swarm_host, tmp_path) as process:
-        run = _run_of(swarm_host, process)
-        assert {"containers", "networks", "volumes"} == set(_labelled(swarm_host, run))
+        (run,) = runs_of(swarm_host, process.pid)
+        assert {"containers", "networks", "volumes"} == set(labelled(swarm_host, run))
         process.send_signal(number)
         assert process.wait(STOP_SECONDS) == pytest.ExitCode.INTERRUPTED, (tmp_path / "pytest.log").read_text()
 
-    assert _labelled(swarm_host, run) == {}
-    assert _folders(run) == []
+    assert labelled(swarm_host, run) == {}
+    assert folders(run) == set()
     assert neighbour()
 
 
@@ -76,18 +76,18 @@ def test_a_killed_pytest_leaves_nothing_after_the_clean_up(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest_under_load(swarm_host, tmp_path) as process:
-        run = _run_of(swarm_host, process)
+        (run,) = runs_of(swarm_host, process.pid)
         assert clean_up([run]) == 0
         assert capsys.readouterr().out == "nothing to clean up\n", "a live run must not be touched"
         process.kill()
         process.wait(STOP_SECONDS)
-    assert set(_labelled(swarm_host, run)) == {"containers", "networks", "volumes"}
+    assert set(labelled(swarm_host, run)) == {"containers", "networks", "volumes"}
 
     assert clean_up([run]) == 0
 
     assert f"run {run} of process {process.pid}, which is gone" in capsys.readouterr().out
-    assert _labelled(swarm_host, run) == {}
-    assert _folders(run) == []
+    assert labelled(swarm_host, run) == {}
+    assert folders(run) == set()
     assert neighbour()
 
 
@@ -118,31 +118,3 @@ def pytest_under_load(host: docker.DockerClient, directory: Path) -> Iterator[su
             if owner.process_id == process.pid:
                 remove_owned(host, owner)
         raise
-
-
-def _run_of(host: docker.DockerClient, process: subprocess.Popen[bytes]) -> str:
-    owners = {Owner.parse(container["Labels"][LABEL]) for container in _listings(host)["containers"]}
-    (run,) = [owner.run for owner in owners if owner is not None and owner.process_id == process.pid]
-    return run
-
-
-def _labelled(host: docker.DockerClient, run: str) -> dict[str, list[dict[str, Any]]]:
-    """What exists of a run, by kind; kinds of which nothing exists are left out."""
-    mine = {
-        kind: [item for item in listing if item["Labels"][LABEL].startswith(f"{run}/")]
-        for kind, listing in _listings(host).items()
-    }
-    return {kind: listing for kind, listing in mine.items() if listing}
-
-
-def _listings(host: docker.DockerClient) -> dict[str, list[dict[str, Any]]]:
-    filters = {"label": LABEL}
-    return {
-        "containers": host.api.containers(all=True, filters=filters),
-        "networks": host.api.networks(filters=filters),
-        "volumes": host.api.volumes(filters=filters)["Volumes"] or [],
-    }
-
-
-def _folders(run: str) -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}{run}-*"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_swarm.boot import NODE_ANSWERS_SECONDS, BootPlan, create_network
-from pytest_swarm.cleanup import remove_owned
+from pytest_swarm.cleanup import owning
 from pytest_swarm.engines import engine_named
 from pytest_swarm.interruption import sigterm_as_interrupt
 from pytest_swarm.node import Node, NodePlan, start_node
-from pytest_swarm.ownership import DIRECTORY_PREFIX, Owner
 from pytest_swarm.session import session_of
 from pytest_swarm.waiting import wait_until
 from tests.seed.alpine import add_alpine
@@ -46,25 +45,24 @@ def nodes(
     """manager-1, worker-1, worker-2, ...: as many nodes as `--swarm-nodes` says, but at least three."""
     session = session_of(request.config)
     count = max(session.options.nodes, FEWEST_NODES)
-    owner = Owner.current()
-    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{owner.run}-"))
     engine = engine_named(session.options.engines[0])
     names = ["manager-1", *(f"worker-{number}" for number in range(1, count))]
-    with sigterm_as_interrupt():
-        started: list[Node] = []
-        try:
-            network = create_network(BootPlan(swarm_host, owner, directory, swarm_node_image, engine, count, 1))
-            plans = [NodePlan(swarm_host, name, swarm_node_image, network, directory, owner, engine) for name in names]
-            with ThreadPoolExecutor(count) as pool:
-                started.extend(pool.map(start_node, plans))
-            for node in started:
-                wait_until(node.answers, what=f"API of {node.name}", timeout=NODE_ANSWERS_SECONDS)
-                node.open_socket_to_owner()
-                if command := engine.boot_command():
-                    node.run_command(command)
-            session.progress.clear()
-            yield tuple(started)
-        finally:
-            for node in started:
-                node.close()
-            remove_owned(swarm_host, owner)
+    with (
+        sigterm_as_interrupt(),
+        owning(swarm_host, session.progress) as (owner, directory),
+        contextlib.ExitStack() as clients,
+    ):
+        network = create_network(BootPlan(swarm_host, owner, directory, swarm_node_image, engine, count, 1))
+        plans = [NodePlan(swarm_host, name, swarm_node_image, network, directory, owner, engine) for name in names]
+        with ThreadPoolExecutor(count) as pool:
+            started = tuple(pool.map(start_node, plans))
+        for node in started:
+            clients.callback(node.close)
+        for node in started:
+            wait_until(node.answers, what=f"API of {node.name}", timeout=NODE_ANSWERS_SECONDS)
+            node.open_socket_to_owner()
+            if command := engine.boot_command():
+                node.run_command(command)
+        session.progress.clear()
+        yield started
+    session.progress.clear()
