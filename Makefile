@@ -8,7 +8,10 @@ CLUSTER := .venv/bin/pytest --swarm-nodes=$(NODES) --swarm-report-dir=$(REPORT)
 BENCH_REPORT ?= bench-report
 BENCH ?= short
 
-.PHONY: setup demo test soak bench lint environment images browser clean
+SOAK := soak-parts soak-updates soak-clusters
+TIMES ?= 10
+
+.PHONY: setup demo test soak $(SOAK) bench lint environment images browser clean
 
 # The virtual environment and the images, and no more.
 setup: images
@@ -17,16 +20,24 @@ setup: images
 demo: images
 	@$(CLUSTER) tests/cluster/test_rolling_update.py::test_the_article_loses_nothing
 
-# The gate: every check, then the tests that need no cluster, on as many cores as there are.
-test: lint
+# The gate: every check, the tests that need no cluster, then those marked `gate` on real clusters.
+test: lint images
 	.venv/bin/pytest -q -n 3 tests/test_architecture.py tests/unit tests/simulation tests/plugin
+	$(CLUSTER) -q -m gate tests/cluster tests/seed
 
-# What the gate has no time for: the long and the repeated, then everything on real clusters.
-soak: images browser
-	@status=0; \
-	SIMULATION_HISTORIES=2000 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin || status=1; \
-	$(CLUSTER) -m "soak or not soak" tests/cluster tests/seed || status=1; \
-	exit $$status
+# What the gate has no time for: the long and the repeated, then everything on real clusters. Each part also by itself.
+soak:
+	@$(MAKE) --no-print-directory --keep-going $(SOAK)
+
+soak-parts: images browser
+	SIMULATION_HISTORIES=2000 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin
+
+# The article's update, ten times in each order.
+soak-updates: images
+	$(CLUSTER) --swarm-repeat=$(TIMES) -m soak tests/cluster/test_rolling_update.py
+
+soak-clusters: images
+	$(CLUSTER) -m "soak or not soak" tests/cluster tests/seed
 
 # What each engine loses in each scenario, and what it costs: half an hour, or with BENCH=full all pairs of values, for
 # hours.

@@ -20,7 +20,7 @@ from tests.cluster.remains import folders, labelled, runs_of
 if TYPE_CHECKING:
     import docker
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.gate]
 
 COMMAND_SECONDS = 120.0
 # A shell starts its background jobs with SIGINT ignored, and whoever they start inherits that.

@@ -26,6 +26,7 @@ def _labels_mean_something(swarm: Cluster) -> None:
         pytest.skip("the labels are ours: Docker's swarm mode knows none of the protections they switch off")
 
 
+@pytest.mark.gate
 def test_an_unprotected_update_loses_requests(deploy: Callable[..., Service], load: Load) -> None:
     web = deploy(replicas=3, labels=UNPROTECTED)
 

@@ -26,7 +26,7 @@ from tests.cluster.remains import folders, labelled, runs_of
 if TYPE_CHECKING:
     import docker
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.gate]
 
 SCENARIO = Path(__file__).with_name("interrupted_load.py")
 # A shell starts its background jobs with SIGINT ignored, and whoever they start inherits that.
