@@ -11,6 +11,7 @@ FAKE_CLUSTER = """
     from types import SimpleNamespace
 
     import pytest
+    import pytest_swarm.cleanup
     import pytest_swarm.cluster
     from pytest_swarm.boot import Booted, BootTimes
 
@@ -60,7 +61,7 @@ FAKE_CLUSTER = """
         )
         booted = Booted((node,), SimpleNamespace(), BootTimes(1.0, 1.0, 1.0, 1.0))
         patch.setattr(pytest_swarm.cluster, "boot", lambda plan, progress: booted)
-        patch.setattr(pytest_swarm.cluster, "remove_owned", lambda host, owner, directory: note("removed cluster"))
+        patch.setattr(pytest_swarm.cleanup, "remove_owned", lambda host, owner, directory: note("removed cluster"))
         yield
         patch.undo()
 
