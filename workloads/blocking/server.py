@@ -95,7 +95,7 @@ class Server:
         self._stop_requested = False
 
     def request_stop(self) -> None:
-        """Begin a graceful stop; called from the signal handler, so it only flips switches."""
+        """Begin a graceful stop; from any thread."""
         if not self._stop_requested:
             self._stop_requested = True
             os.close(self._stop)
@@ -319,16 +319,25 @@ def check_health(port: int) -> int:
 
 def main() -> None:
     """Serve, or with `--check` ask the running server whether it answers."""
-    # Process 1 of a container ignores SIGTERM unless it asks for it, so even dying at once takes a handler.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED))
     settings = read_settings()
     if "--check" in sys.argv[1:]:
         sys.exit(check_health(settings.port))
-    time.sleep(settings.boot_seconds)
+    server: Server | None = None
+
+    def end_when_told() -> None:
+        signal.sigwait({signal.SIGTERM})
+        if server is None or not settings.graceful:
+            os._exit(TERMINATED)
+        server.request_stop()
+
+    # Process 1 of a container ignores SIGTERM unless it asks for it, so even dying at once takes some doing. A handler
+    # would run in the main thread, when that wakes up: a signal that came just before it fell asleep would wait for the
+    # next client.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.stack_size(STACK_BYTES)
+    threading.Thread(target=end_when_told, daemon=True).start()
+    time.sleep(settings.boot_seconds)
     server = Server(settings)
-    if settings.graceful:
-        signal.signal(signal.SIGTERM, lambda *_: server.request_stop())
     server.run()
 
 
