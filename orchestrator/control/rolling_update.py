@@ -191,8 +191,7 @@ def _begin(situation: Situation, update: Update, progress: list[Progress]) -> Pl
     resting_until = [
         until for item in progress if (until := _resting_until(update, item)) is not None and until > situation.now
     ]
-    limit = update.config.parallelism or len(progress)
-    free = limit - len(resting_until) - sum(_is_under_way(update, item) for item in progress)
+    free = _limit(update, len(progress)) - len(resting_until) - sum(_is_under_way(update, item) for item in progress)
     wake_at = earliest(resting_until)
     actions: list[Action] = []
     for item in sorted(outdated, key=lambda item: _urgency(update, item)):
@@ -205,6 +204,19 @@ def _begin(situation: Situation, update: Update, progress: list[Progress]) -> Pl
         actions.append(CreateTask(_made_for(situation, update, item)))
         free -= 1
     return Plan(tuple(actions), wake_at)
+
+
+def _limit(update: Update, slots: int) -> int:
+    """How many slots may be under way. Of a service that has clients one is left to serve them, as long as it can be.
+
+    Swarm mode takes stop-first with a parallelism of 0, or of all there are, at its word: then there is nobody to send
+    requests to until the first new task is ready.
+    """
+    limit = update.config.parallelism or slots
+    has_clients = bool(update.service.spec.ports or update.service.spec.task.networks)
+    if update.config.order is UpdateOrder.STOP_FIRST and has_clients and slots > 1:
+        return min(limit, slots - 1)
+    return limit
 
 
 def _urgency(update: Update, item: Progress) -> tuple[bool, bool]:

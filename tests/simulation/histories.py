@@ -339,6 +339,8 @@ class History:
         if service.id in floors:
             wanted = min(now, replicas)
             missing = 0 if config.order is UpdateOrder.START_FIRST else config.parallelism or wanted
+            if wanted > 1 and (service.spec.ports or service.spec.task.networks):
+                missing = min(missing, wanted - 1)
             floors[service.id] = max(min(floors[service.id], wanted - missing, replicas), 0)
 
     def _is_at_rest(self, service: Service) -> bool:

@@ -107,6 +107,17 @@ def test_parallelism_bounds_the_slots_under_way(parallelism: int, expected: int)
     assert sum(task.spec_version == rollout.service.spec_version for task in rollout.tasks()) == expected
 
 
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [(UpdateOrder.STOP_FIRST, 2), (UpdateOrder.START_FIRST, 3)],
+    ids=["stop-first", "start-first"],
+)
+def test_one_slot_is_left_to_serve_the_clients(order: UpdateOrder, expected: int) -> None:
+    rollout = Rollout(UpdateConfig(parallelism=0, order=order), ports=(PortConfig(80, 8080),))
+    rollout.update()
+    assert sum(task.spec_version == rollout.service.spec_version for task in rollout.tasks()) == expected
+
+
 def test_the_next_slot_waits_for_the_delay() -> None:
     rollout = Rollout(UpdateConfig(delay=10.0))
     old_version = rollout.service.spec_version
