@@ -60,8 +60,11 @@ def _move_on(
     deadline = max(task.withdrawn_at + switches.drain_timeout, rests_until)
     is_node_gone = task.node_id not in situation.state.nodes
     drained = not switches.drain or _is_drained(task, switches, live, heard)
-    if is_node_gone or situation.now >= deadline or (drained and situation.now >= rests_until):
+    if is_node_gone or (drained and situation.now >= rests_until):
         return Plan((ReleaseEndpoint(task.id),))
+    if situation.now >= deadline:
+        cut_off = max((_flows(seen, task) for seen in heard.values()), default=0)
+        return Plan((ReleaseEndpoint(task.id, cut_off),))
     return Plan(wake_at=rests_until if situation.now < rests_until else deadline)
 
 
@@ -105,12 +108,13 @@ def _is_drained(
     the withdrawal are waited for with `withdraw` alone.
     """
     own = heard.get(task.node_id)
-    if own is None or any(_has_flows(seen, task) for seen in heard.values()):
+    if own is None or any(_flows(seen, task) for seen in heard.values()):
         return False
     if not switches.withdraw:
         return own.revision >= task.withdrawn_revision
     return _is_acknowledged(task, live) and all(seen.revision >= task.withdrawn_revision for seen in heard.values())
 
 
-def _has_flows(seen: NodeObservation, task: Task) -> bool:
-    return any(task_id == task.id and count > 0 for task_id, count in seen.flows)
+def _flows(seen: NodeObservation, task: Task) -> int:
+    """How many connections to the task the node sees. The task's own node sees them all, another those it passes on."""
+    return max((count for task_id, count in seen.flows if task_id == task.id), default=0)

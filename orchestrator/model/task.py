@@ -103,6 +103,8 @@ class Task:
     """When the endpoint left the set, seconds since the epoch."""
     confirmed_at: float = 0.0
     """When it was known that every live node has taken it out of its balancers and names, seconds since the epoch."""
+    cut_off: int = 0
+    """How many connections it still had when its drain ran out of time."""
     labels: Labels = ()
     """The service's labels when the task was made; they hold the `swarm.*` switches."""
     ports: tuple[PortConfig, ...] = ()

@@ -360,6 +360,8 @@ class ReleaseEndpoint:
     """No node holds a connection to it any more, or the drain ran out of time: draining -> released."""
 
     task_id: str
+    cut_off: int = 0
+    """How many connections it still had when the time was over."""
 
 
 @dataclass(frozen=True, slots=True)

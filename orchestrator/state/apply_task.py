@@ -123,7 +123,8 @@ def confirm_withdrawal(change: Change, action: act.ConfirmWithdrawal) -> None:
 
 def release_endpoint(change: Change, action: act.ReleaseEndpoint) -> None:
     """Its connections are gone; the agent may stop it now."""
-    _put(change, _endpoint_moved(change, action.task_id, EndpointState.DRAINING, EndpointState.RELEASED))
+    released = _endpoint_moved(change, action.task_id, EndpointState.DRAINING, EndpointState.RELEASED)
+    _put(change, released, cut_off=action.cut_off)
     change.touch_network()
 
 

@@ -39,7 +39,7 @@ def take_one_acknowledgement_for_all(patch: pytest.MonkeyPatch) -> None:
 
 
 def see_no_connections(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(withdrawal, "_has_flows", lambda seen, task: False)
+    patch.setattr(withdrawal, "_flows", lambda seen, task: 0)
 
 
 def serve_before_ready(patch: pytest.MonkeyPatch) -> None:

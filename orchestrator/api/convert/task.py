@@ -53,7 +53,7 @@ def _status_to_wire(task: Task) -> wire.TaskStatus:
         timestamp=timestamp(status.at or task.created_at),
         state=state_name(status.state),
         message=status.message,
-        err=status.error,
+        err=_error(task),
         container_status=_container_status(status),
         port_status=wire.PortStatus(
             ports=tuple(
@@ -67,6 +67,15 @@ def _status_to_wire(task: Task) -> wire.TaskStatus:
             )
         ),
     )
+
+
+def _error(task: Task) -> str:
+    """What went wrong. Swarm mode has no drain, and so no word for one that ran out of time."""
+    if not task.cut_off:
+        return task.status.error
+    connections = "1 connection" if task.cut_off == 1 else f"{task.cut_off} connections"
+    told = f"drain timeout: {connections} cut off"
+    return f"{task.status.error}; {told}" if task.status.error else told
 
 
 def _container_status(status: TaskStatus) -> wire.ContainerStatus | None:

@@ -54,6 +54,30 @@ def test_a_task_as_docker_shows_it() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("connections", "error", "shown"),
+    [
+        (0, "", None),
+        (1, "", "drain timeout: 1 connection cut off"),
+        (2, "task: non-zero exit (137)", "task: non-zero exit (137); drain timeout: 2 connections cut off"),
+    ],
+)
+def test_a_drain_that_ran_out_of_time_is_told(connections: int, error: str, shown: str | None) -> None:
+    async def scenario(api: Api) -> None:
+        service_id = await api.create()
+        run_tasks(api.backend)
+        (task,) = api.backend.state.tasks_of_service(service_id)
+        api.backend.apply(act.SetDesiredState(task.id, TaskState.SHUTDOWN))
+        api.backend.apply(act.ConfirmWithdrawal(task.id))
+        api.backend.apply(act.ReleaseEndpoint(task.id, connections))
+        state = TaskState.FAILED if error else TaskState.SHUTDOWN
+        api.backend.apply(act.ReportTaskStatus(task.id, TaskStatus(state, "over", error, task.created_at)))
+        _, answer = await api.call("GET", f"/tasks/{task.id}")
+        assert answer["Status"].get("Err") == shown
+
+    run(scenario)
+
+
 def test_filters() -> None:
     async def scenario(api: Api) -> None:
         await api.create(Mode={"Replicated": {"Replicas": 2}})

@@ -68,11 +68,12 @@ def test_releases_when_no_node_has_connections_left() -> None:
 def test_releases_when_the_drain_runs_out_of_time() -> None:
     scene, task = a_scene({"swarm.drain-timeout": "10s"})
     scene.apply(ConfirmWithdrawal(task.id))
-    scene.hear(flows=((task.id, 1),))
+    scene.hear("n2", "n3", flows=((task.id, 1),))
+    scene.hear("n1", flows=((task.id, 2),))
     scene.now += 9.9
     assert actions(scene) == ()
     scene.now += 0.2
-    assert actions(scene) == (ReleaseEndpoint(task.id),)
+    assert actions(scene) == (ReleaseEndpoint(task.id, cut_off=2),)
 
 
 def test_a_task_on_a_node_that_is_down_is_drained_while_connections_to_it_live() -> None:
