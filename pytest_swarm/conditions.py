@@ -41,14 +41,15 @@ def service_converged(
     *,
     superseded: Collection[str] = (),
     down: Collection[str] = (),
+    rolls_back: bool = False,
 ) -> Done[None] | NotYet:
     """The wanted number of tasks run the wanted image, and everything else has stopped.
 
     `superseded` are tasks that a forced update has to replace although their image is right; `down` are the ids of
     nodes that are down: what is to stop there does so when they are back.
-    Raises OperationFailed when an update was paused or rolled back.
+    Raises OperationFailed when an update was paused, or rolled back although nobody asked for it with `rolls_back`.
     """
-    _raise_if_update_failed(service)
+    _raise_if_update_failed(service, rolls_back=rolls_back)
     state = update_state(service)
     wanted = replicas_of(service)
     running = [task for task in tasks if task["DesiredState"] == "running" and _is(task, "running")]
@@ -64,7 +65,7 @@ def service_converged(
         return NotYet(f"{len(current)} of {wanted} tasks run as wanted; {describe_tasks(tasks)}")
     if leaving:
         return NotYet(f"{len(leaving)} old tasks have not stopped; {describe_tasks(leaving)}")
-    if state not in ("", "completed"):
+    if state not in ("", "completed", "rollback_completed"):
         return NotYet(f"update status is {state}")
     return Done(None)
 
@@ -132,9 +133,9 @@ def _describe_task(task: ApiObject) -> str:
     return f"slot {task.get('Slot', '-')} {status['State']}, wanted {task['DesiredState']}{error}"
 
 
-def _raise_if_update_failed(service: ApiObject) -> None:
+def _raise_if_update_failed(service: ApiObject, *, rolls_back: bool) -> None:
     state = update_state(service)
-    if state == "paused" or state.startswith("rollback"):
+    if state.endswith("paused") or (state.startswith("rollback") and not rolls_back):
         message = (service.get("UpdateStatus") or {}).get("Message", "")
         raise OperationFailed(f"the update ended as {state}: {message}")
 

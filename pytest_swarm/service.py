@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_swarm.conditions import nodes_down, service_converged
 from pytest_swarm.observer import TaskObserver, Transition, replacements
 from pytest_swarm.phases import Operation
-from pytest_swarm.service_spec import Deployment, Spec, with_forced_update, with_image, with_replicas
+from pytest_swarm.service_spec import Deployment, Spec, image_of, with_forced_update, with_image, with_replicas
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
 if TYPE_CHECKING:
@@ -72,13 +73,24 @@ class Service:
             changed = with_image(spec, image) if image is not None else spec
             return with_forced_update(changed) if force else changed
 
-        return self._change("update", change, image, superseded, timeout)
+        return self._change("update", functools.partial(self._put, change), image, superseded, timeout)
+
+    def rollback(self, *, timeout: float = CONVERGE_SECONDS) -> Operation:
+        """Go back to what the service was before its last change, and wait until that runs everywhere.
+
+        Raises DeadlineExceeded after `timeout` seconds, OperationFailed when the rollback is paused, and
+        docker.errors.APIError when there is nothing to go back to.
+        """
+        previous = self.inspect().get("PreviousSpec")
+        image = image_of(previous) if previous is not None else None
+        return self._change("rollback", self._ask_to_roll_back, image, (), timeout, rolls_back=True)
 
     def scale(self, replicas: int, *, timeout: float = CONVERGE_SECONDS) -> Operation:
         """Change the number of replicas and wait until exactly so many run."""
         current = self.inspect()["Spec"]["Mode"]["Replicated"]["Replicas"]
         name = f"scale {current} to {replicas}"
-        return self._change(name, lambda spec: with_replicas(spec, replicas), None, (), timeout)
+        change = functools.partial(self._put, lambda spec: with_replicas(spec, replicas))
+        return self._change(name, change, None, (), timeout)
 
     def remove(self, *, timeout: float = CONVERGE_SECONDS) -> None:
         """Remove the service and wait until its containers are gone from every node."""
@@ -98,15 +110,22 @@ class Service:
         self._observer.stop()
 
     def wait_converged(
-        self, image: str | None = None, superseded: Collection[str] = (), timeout: float = CONVERGE_SECONDS
+        self,
+        image: str | None = None,
+        superseded: Collection[str] = (),
+        timeout: float = CONVERGE_SECONDS,
+        *,
+        rolls_back: bool = False,
     ) -> None:
-        """Wait until the wanted number of tasks run the wanted image."""
+        """Wait until the wanted number of tasks run the wanted image; after an update, or with `rolls_back` back."""
         from docker.errors import DockerException
 
         def condition() -> Done[None] | NotYet:
             try:
                 down = nodes_down(self.cluster.api.nodes())
-                return service_converged(self.inspect(), self.tasks(), image, superseded=superseded, down=down)
+                return service_converged(
+                    self.inspect(), self.tasks(), image, superseded=superseded, down=down, rolls_back=rolls_back
+                )
             except (DockerException, OSError) as error:
                 return NotYet(str(getattr(error, "explanation", None) or error))
 
@@ -115,34 +134,55 @@ class Service:
     def _change(
         self,
         name: str,
-        change: Callable[[Spec], Spec],
+        change: Callable[[Spec], None],
         image: str | None,
         superseded: Collection[str],
         timeout: float,
+        *,
+        rolls_back: bool = False,
     ) -> Operation:
         started = time.time()
         self._submit(change, timeout)
-        self.wait_converged(image, superseded, timeout)
+        self.wait_converged(image, superseded, timeout, rolls_back=rolls_back)
         finished = time.time()
         replaced = replacements(self.transitions, started, finished)
         operation = Operation(name, started, finished, replaced, new_image=image is not None)
         self.cluster.operations.append(operation)
         return operation
 
-    def _submit(self, change: Callable[[Spec], Spec], timeout: float) -> None:
+    def _put(self, change: Callable[[Spec], Spec], current: Spec) -> None:
+        spec = change(current["Spec"])
+        self.cluster.api.update_service(
+            self.id,
+            current["Version"]["Index"],
+            task_template=spec["TaskTemplate"],
+            mode=spec["Mode"],
+            fetch_current_spec=True,
+        )
+
+    def _ask_to_roll_back(self, current: Spec) -> None:
+        from docker.errors import create_api_error_from_http_exception
+        from requests import HTTPError
+
+        api = self.cluster.api
+        # docker-py knows no such parameter of the request.
+        answer = api.post(
+            f"{api.base_url}/v{api.api_version}/services/{self.id}/update",
+            params={"version": current["Version"]["Index"], "rollback": "previous"},
+            json=current["Spec"],
+            timeout=api.timeout,
+        )
+        try:
+            answer.raise_for_status()
+        except HTTPError as error:
+            create_api_error_from_http_exception(error)
+
+    def _submit(self, change: Callable[[Spec], None], timeout: float) -> None:
         from docker.errors import APIError
 
         def attempt() -> Done[None] | NotYet:
             try:
-                current = self.inspect()
-                spec = change(current["Spec"])
-                self.cluster.api.update_service(
-                    self.id,
-                    current["Version"]["Index"],
-                    task_template=spec["TaskTemplate"],
-                    mode=spec["Mode"],
-                    fetch_current_spec=True,
-                )
+                change(self.inspect())
             except APIError as error:
                 # The cluster itself writes to the service as an update goes on; then our version is old. And it
                 # may be without a leader for a moment.

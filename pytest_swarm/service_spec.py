@@ -63,6 +63,11 @@ def service_spec(deployment: Deployment) -> Spec:
     }
 
 
+def image_of(spec: Mapping[str, Any]) -> str:
+    """The image of the spec's tasks, without the digest that an engine may have added."""
+    return str(spec["TaskTemplate"]["ContainerSpec"]["Image"]).partition("@")[0]
+
+
 def with_image(spec: Mapping[str, Any], image: str) -> Spec:
     """Return the specification with another image."""
     template = spec["TaskTemplate"]

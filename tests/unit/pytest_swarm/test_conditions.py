@@ -107,6 +107,15 @@ def test_waiting_for_a_failed_update_is_pointless(state: str) -> None:
         service_converged(service(state=state), [])
 
 
+def test_a_rollback_that_was_asked_for_is_waited_for() -> None:
+    tasks = [task("a"), task("b")]
+    going_on = service_converged(service(state="rollback_started"), tasks, rolls_back=True)
+    assert reason(going_on) == "update status is rollback_started"
+    assert service_converged(service(state="rollback_completed"), tasks, rolls_back=True) == Done(None)
+    with pytest.raises(OperationFailed, match="the update ended as rollback_paused: it broke"):
+        service_converged(service(state="rollback_paused"), tasks, rolls_back=True)
+
+
 def test_a_node_is_empty_once_its_tasks_have_stopped() -> None:
     assert node_is_empty([task("a", node_id="x"), task("b", "shutdown", node_id="y")], "y") == Done(None)
     assert reason(node_is_empty([task("a", node_id="x")], "x")).startswith("1 tasks are still there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,11 +47,16 @@ def service_of(manager: Manager) -> Service:
     return service
 
 
+def put(service: Service) -> None:
+    """Write the service as it is."""
+    service._submit(functools.partial(service._put, lambda spec: spec), timeout=5.0)
+
+
 @pytest.mark.parametrize("error", [NO_LEADER, STALE, ConnectionRefusedError("the manager was killed")])
 def test_a_change_is_tried_again_while_it_may_pass(error: Exception) -> None:
     manager = Manager(error, error)
 
-    service_of(manager)._submit(lambda spec: spec, timeout=5.0)
+    put(service_of(manager))
 
     assert manager.changes == 1
 
@@ -59,6 +65,6 @@ def test_a_change_that_is_refused_is_not_tried_again() -> None:
     manager = Manager(APIError("400", explanation="invalid mount config"))
 
     with pytest.raises(APIError):
-        service_of(manager)._submit(lambda spec: spec, timeout=5.0)
+        put(service_of(manager))
 
     assert manager.changes == 0
