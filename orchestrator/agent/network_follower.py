@@ -104,7 +104,8 @@ class NetworkFollower:
         counts = dict(await self._data_plane.flows(configuration))
         for task_id, process_id in self._process_ids().items():
             if task_id in draining:
-                counts[task_id] = counts.get(task_id, 0) + await self._connections.open_count(process_id)
+                # Those that came in at this node itself are among both.
+                counts[task_id] = max(counts.get(task_id, 0), await self._connections.open_count(process_id))
         return tuple(sorted((task_id, count) for task_id, count in counts.items() if count))
 
     def _network_ids(self) -> set[str]:
