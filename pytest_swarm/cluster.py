@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_swarm import reuse
 from pytest_swarm.boot import Booted, BootPlan, boot, wait_until_ready
 from pytest_swarm.cleanup import owning
-from pytest_swarm.conditions import node_is_empty
+from pytest_swarm.conditions import AT_REST, node_is_empty
 from pytest_swarm.dns_watch import DnsWatch
 from pytest_swarm.engines.base import Engine
 from pytest_swarm.faults import Faults
@@ -173,7 +173,7 @@ class Cluster:
         node_id = self._set_availability(name, "drain", timeout)
         wait_until(lambda: node_is_empty(self.api.tasks(), node_id), what=f"drain of node {name}", timeout=timeout)
         for service in self._services:
-            service.wait_converged(timeout=timeout)
+            service.wait_converged(timeout=timeout, ends=AT_REST)
         operation = Operation(f"drain {name}", started, time.time())
         self.operations.append(operation)
         return operation

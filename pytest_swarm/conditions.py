@@ -15,6 +15,12 @@ LIVE_STATES = frozenset(
     ["new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running"],
 )
 
+# How the update of a service may end, in the API's words; one that was never updated says nothing.
+UPDATED = frozenset(["", "completed"])
+ROLLED_BACK = UPDATED | {"rollback_completed"}
+AT_REST = ROLLED_BACK | {"paused", "rollback_paused"}
+_ON_THE_WAY = {"updating": "completed", "rollback_started": "rollback_completed"}
+
 
 class OperationFailed(Exception):
     """The cluster gave up on what was asked of it, and waiting longer cannot help."""
@@ -41,16 +47,19 @@ def service_converged(
     *,
     superseded: Collection[str] = (),
     down: Collection[str] = (),
-    rolls_back: bool = False,
+    ends: Collection[str] = UPDATED,
 ) -> Done[None] | NotYet:
     """The wanted number of tasks run the wanted image, and everything else has stopped.
 
     `superseded` are tasks that a forced update has to replace although their image is right; `down` are the ids of
     nodes that are down: what is to stop there does so when they are back.
-    Raises OperationFailed when an update was paused, or rolled back although nobody asked for it with `rolls_back`.
+    `ends` are the ends of an update that were asked for, or no concern of who asks now.
+    Raises OperationFailed when the update has ended as something else, or can only do so.
     """
-    _raise_if_update_failed(service, rolls_back=rolls_back)
     state = update_state(service)
+    if _ON_THE_WAY.get(state, state) not in ends:
+        message = (service.get("UpdateStatus") or {}).get("Message", "")
+        raise OperationFailed(f"the update ended as {state}: {message}")
     wanted = replicas_of(service)
     running = [task for task in tasks if task["DesiredState"] == "running" and _is(task, "running")]
     current = [task for task in running if _runs(task, image) and task["ID"] not in superseded]
@@ -65,7 +74,7 @@ def service_converged(
         return NotYet(f"{len(current)} of {wanted} tasks run as wanted; {describe_tasks(tasks)}")
     if leaving:
         return NotYet(f"{len(leaving)} old tasks have not stopped; {describe_tasks(leaving)}")
-    if state not in ("", "completed", "rollback_completed"):
+    if state in _ON_THE_WAY:
         return NotYet(f"update status is {state}")
     return Done(None)
 
@@ -131,13 +140,6 @@ def _describe_task(task: ApiObject) -> str:
     status = task["Status"]
     error = f" ({status['Err']})" if status.get("Err") else ""
     return f"slot {task.get('Slot', '-')} {status['State']}, wanted {task['DesiredState']}{error}"
-
-
-def _raise_if_update_failed(service: ApiObject, *, rolls_back: bool) -> None:
-    state = update_state(service)
-    if state.endswith("paused") or (state.startswith("rollback") and not rolls_back):
-        message = (service.get("UpdateStatus") or {}).get("Message", "")
-        raise OperationFailed(f"the update ended as {state}: {message}")
 
 
 def _is(task: ApiObject, state: str) -> bool:

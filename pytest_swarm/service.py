@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.conditions import nodes_down, service_converged
+from pytest_swarm.conditions import ROLLED_BACK, UPDATED, nodes_down, service_converged
 from pytest_swarm.observer import TaskObserver, Transition, replacements
 from pytest_swarm.phases import Operation
 from pytest_swarm.service_spec import Deployment, Spec, image_of, with_forced_update, with_image, with_replicas
@@ -83,7 +83,7 @@ class Service:
         """
         previous = self.inspect().get("PreviousSpec")
         image = image_of(previous) if previous is not None else None
-        return self._change("rollback", self._ask_to_roll_back, image, (), timeout, rolls_back=True)
+        return self._change("rollback", self._ask_to_roll_back, image, (), timeout, ends=ROLLED_BACK)
 
     def scale(self, replicas: int, *, timeout: float = CONVERGE_SECONDS) -> Operation:
         """Change the number of replicas and wait until exactly so many run."""
@@ -115,16 +115,19 @@ class Service:
         superseded: Collection[str] = (),
         timeout: float = CONVERGE_SECONDS,
         *,
-        rolls_back: bool = False,
+        ends: Collection[str] = UPDATED,
     ) -> None:
-        """Wait until the wanted number of tasks run the wanted image; after an update, or with `rolls_back` back."""
+        """Wait until the wanted number of tasks run the wanted image, and its update has come to one of these ends.
+
+        Raises DeadlineExceeded, and OperationFailed when the update comes to another end: see `conditions`.
+        """
         from docker.errors import DockerException
 
         def condition() -> Done[None] | NotYet:
             try:
                 down = nodes_down(self.cluster.api.nodes())
                 return service_converged(
-                    self.inspect(), self.tasks(), image, superseded=superseded, down=down, rolls_back=rolls_back
+                    self.inspect(), self.tasks(), image, superseded=superseded, down=down, ends=ends
                 )
             except (DockerException, OSError) as error:
                 return NotYet(str(getattr(error, "explanation", None) or error))
@@ -139,11 +142,11 @@ class Service:
         superseded: Collection[str],
         timeout: float,
         *,
-        rolls_back: bool = False,
+        ends: Collection[str] = UPDATED,
     ) -> Operation:
         started = time.time()
         self._submit(change, timeout)
-        self.wait_converged(image, superseded, timeout, rolls_back=rolls_back)
+        self.wait_converged(image, superseded, timeout, ends=ends)
         finished = time.time()
         replaced = replacements(self.transitions, started, finished)
         operation = Operation(name, started, finished, replaced, new_image=image is not None)

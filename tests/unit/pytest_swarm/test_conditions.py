@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_swarm.conditions import (
+    AT_REST,
+    ROLLED_BACK,
     OperationFailed,
     node_is_empty,
     nodes_down,
@@ -109,11 +111,16 @@ def test_waiting_for_a_failed_update_is_pointless(state: str) -> None:
 
 def test_a_rollback_that_was_asked_for_is_waited_for() -> None:
     tasks = [task("a"), task("b")]
-    going_on = service_converged(service(state="rollback_started"), tasks, rolls_back=True)
+    going_on = service_converged(service(state="rollback_started"), tasks, ends=ROLLED_BACK)
     assert reason(going_on) == "update status is rollback_started"
-    assert service_converged(service(state="rollback_completed"), tasks, rolls_back=True) == Done(None)
+    assert service_converged(service(state="rollback_completed"), tasks, ends=ROLLED_BACK) == Done(None)
     with pytest.raises(OperationFailed, match="the update ended as rollback_paused: it broke"):
-        service_converged(service(state="rollback_paused"), tasks, rolls_back=True)
+        service_converged(service(state="rollback_paused"), tasks, ends=ROLLED_BACK)
+
+
+@pytest.mark.parametrize("state", ["completed", "paused", "rollback_completed", "rollback_paused"])
+def test_how_an_earlier_update_ended_may_be_no_concern(state: str) -> None:
+    assert service_converged(service(1, state=state), [task("a")], ends=AT_REST) == Done(None)
 
 
 def test_a_node_is_empty_once_its_tasks_have_stopped() -> None:
