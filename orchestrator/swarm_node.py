@@ -136,7 +136,7 @@ class SwarmNode:
             founded = authority.found(identity.new_id(), spec, clock.now())
             cluster = replace(
                 founded,
-                default_address_pools=tuple(default_address_pools) or founded.default_address_pools,
+                default_address_pools=tuple(default_address_pools),
                 subnet_size=subnet_size or founded.subnet_size,
                 unlock_key=key_locker.new_unlock_key() if spec.auto_lock_managers else "",
                 data_path_port=data_path_port or founded.data_path_port,
@@ -527,8 +527,11 @@ class SwarmNode:
         if self.manager is not None:
             nodes = self.manager.state.managers
             return tuple(sorted((node.id, node.management_address) for node in nodes))
-        known = self._agent.managers if self._agent else ()
-        return tuple(("", address) for address in known)
+        if self._agent is None:
+            return ()
+        # Managers carry the cluster's networks like everybody else.
+        ids = {peer.address: peer.node_id for peer in self._agent.network_configuration.peers}
+        return tuple((ids.get(address.rpartition(":")[0], ""), address) for address in self._agent.managers)
 
 
 def _ends_with(store: RaftStore) -> Callable[[], None]:

@@ -90,20 +90,24 @@ class KnownNetworks:
         return await self.of_engine(listed[0]["Id"]) if listed else None
 
     async def inspected(self, network: Network, *, verbose: bool) -> JSONObject:
-        """The cluster's network with what is on it."""
+        """The cluster's network, with what is on it here and, if anything is, the other nodes that carry it.
+
+        `verbose` adds its services; Docker tells of them only where one of their tasks runs.
+        """
         resource: JSONObject = resource_of(network)
-        bridge = await self.bridge_of(network)
-        if bridge is not None:
-            resource["Containers"] = bridge.get("Containers") or {}
+        here = (await self.bridge_of(network) or {}).get("Containers")
+        if here:
+            resource["Containers"] = here
         addresses: dict[str, str] = {}
         services = self.context.lifecycle.network_configuration.services
         if self.cluster is not None:
             state = self.cluster.state
             addresses = {node.id: node.address for node in state.nodes.values()}
             services = balanced_services(state)
-            resource["Peers"] = peers_of(network.id, state)
-        if verbose:
-            resource["Services"] = services_on(network.id, services, addresses)
+            if here:
+                resource["Peers"] = peers_of(network.id, state)
+        if verbose and (found := services_on(network.id, services, addresses)):
+            resource["Services"] = found
         return resource
 
     def is_used(self, network: Network) -> bool:

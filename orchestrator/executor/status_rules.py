@@ -3,7 +3,7 @@
 Pure. Messages and error texts are those of moby's `daemon/cluster/executor/container` and swarmkit's `agent/exec`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.model.node import NodeDescription
@@ -102,7 +102,12 @@ def node_description(info: Mapping[str, Any]) -> NodeDescription:
         engine_version=info.get("ServerVersion", ""),
         engine_labels=tuple(sorted((key, value) for key, _, value in labels)),
         resources=_resources(info),
+        plugins=_plugins(info.get("Plugins") or {}),
     )
+
+
+def _plugins(plugins: Mapping[str, Sequence[str] | None]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((kind, name) for kind, names in plugins.items() for name in names or ()))
 
 
 def _resources(info: Mapping[str, Any]) -> Resources:

@@ -6,6 +6,7 @@ from orchestrator.model.gossip import GossipKey
 from orchestrator.model.network import DEFAULT_DATA_PATH_PORT
 from orchestrator.model.service import Labels
 
+DEFAULT_ADDRESS_POOLS = ("10.0.0.0/8",)
 DEFAULT_SUBNET_SIZE = 24
 """Prefix length of the networks cut from the address pools."""
 SHORTEST_HEARTBEAT_S = 0.1
@@ -69,7 +70,8 @@ class Cluster:
     """Password of the managers' Raft transport."""
     gossip_keys: tuple[GossipKey, ...] = ()
     """At most two, the one to seal with first; `control/gossip_keys.py` rotates them."""
-    default_address_pools: tuple[str, ...] = ("10.0.0.0/8",)
+    default_address_pools: tuple[str, ...] = ()
+    """Where networks get their subnets from, if not from `DEFAULT_ADDRESS_POOLS`."""
     subnet_size: int = DEFAULT_SUBNET_SIZE
     data_path_port: int = DEFAULT_DATA_PATH_PORT
     unlock_key: str = field(default="", repr=False)

@@ -108,9 +108,9 @@ def resource_of(network: Network) -> JSONObject:
         "Ingress": network.ingress,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Containers": {},
+        "Containers": None,
         "Options": {**dict(network.options), _VNI_OPTION: str(network.vni)},
-        "Labels": dict(network.labels),
+        "Labels": dict(network.labels) or None,
     }
 
 

@@ -65,7 +65,7 @@ def cluster_to_wire(cluster: Cluster, *, with_tokens: bool) -> wire.ClusterInfo:
         spec=_spec_to_wire(cluster.spec),
         tls_info=tls_info(cluster.ca_certificate, cluster.issuer_certificate),
         root_rotation_in_progress=cluster.rotation is not None,
-        default_addr_pool=cluster.default_address_pools,
+        default_addr_pool=cluster.default_address_pools or None,
         subnet_size=cluster.subnet_size,
         data_path_port=cluster.data_path_port,
         join_tokens=wire.JoinTokens(worker=cluster.worker_token, manager=cluster.manager_token)

@@ -77,7 +77,7 @@ class ClusterInfo(WireObject):
     spec: SwarmSpec
     tls_info: TLSInfo
     root_rotation_in_progress: bool
-    default_addr_pool: tuple[str, ...]
+    default_addr_pool: tuple[str, ...] | None
     subnet_size: Int64
     data_path_port: Int64
     join_tokens: JoinTokens | None = None

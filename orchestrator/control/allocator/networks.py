@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from orchestrator.control.allocator.addresses import AddressPool
-from orchestrator.model.cluster import Cluster
+from orchestrator.model.cluster import DEFAULT_ADDRESS_POOLS, Cluster
 from orchestrator.model.network import FIRST_VNI, INGRESS_NETWORK_NAME, Network
 from orchestrator.model.node import Node
 from orchestrator.model.subnets import overlaps, subnet_of
@@ -43,7 +43,7 @@ def free_subnet(cluster: Cluster, networks: Iterable[Network], addresses: Iterab
     Nor does it hold any of the `addresses`: those of the nodes, which it would make unreachable.
     """
     taken = [*(network.subnet for network in networks), *(address for address in addresses if address)]
-    for pool in map(subnet_of, cluster.default_address_pools):
+    for pool in map(subnet_of, cluster.default_address_pools or DEFAULT_ADDRESS_POOLS):
         if pool.prefixlen > cluster.subnet_size:
             continue
         for subnet in pool.subnets(new_prefix=cluster.subnet_size):

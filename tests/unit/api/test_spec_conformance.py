@@ -50,7 +50,8 @@ SWARM: Shape = {
     "TLSInfo": dict,
     "RootRotationInProgress": bool,
     "DataPathPort": int,
-    "DefaultAddrPool": [str],
+    # Docker's own answer when none were asked for.
+    "DefaultAddrPool": type(None),
     "SubnetSize": int,
     "JoinTokens": {"Worker": str, "Manager": str},
 }

@@ -30,7 +30,7 @@ def test_init_answers_the_node_s_id_and_keeps_the_settings() -> None:
         assert answer["Spec"]["Orchestration"] == {"TaskHistoryRetentionLimit": 2}
         assert answer["Spec"]["Dispatcher"] == {"HeartbeatPeriod": 1_500_000_000}
         assert answer["Spec"]["Name"] == "default"
-        assert (answer["DefaultAddrPool"], answer["SubnetSize"], answer["DataPathPort"]) == (["10.0.0.0/8"], 24, 4789)
+        assert (answer["DefaultAddrPool"], answer["SubnetSize"], answer["DataPathPort"]) == (None, 24, 4789)
         assert set(answer["JoinTokens"]) == {"Worker", "Manager"}
         assert await api.call("POST", "/swarm/init", INIT) == (503, {"message": ALREADY_IN_SWARM})
 
