@@ -1,4 +1,4 @@
-"""The layers of DESIGN.md as a test: it reads every import, inner and TYPE_CHECKING ones too."""
+"""The layers of orchestrator/ARCHITECTURE.md as a test: it reads every import, inner and TYPE_CHECKING ones too."""
 
 import ast
 import re

@@ -5,7 +5,6 @@ gone from the names with the revision that takes it out of the balancers, and a 
 Names of the routing mesh's own network do not exist, as in swarm mode.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -104,7 +103,7 @@ def _virtual_addresses(service: Service) -> dict[str, str]:
     endpoint = service.spec.endpoint
     if endpoint is not None and endpoint.mode is EndpointMode.DNSRR:
         return {}
-    return {network_id: str(ipaddress.IPv4Interface(address).ip) for network_id, address in service.virtual_addresses}
+    return {network_id: address.partition("/")[0] for network_id, address in service.virtual_addresses}
 
 
 def _service_aliases(service: Service) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from orchestrator.control.loop import Reconciler
+from orchestrator.control.names import CommonNames, common_names
 from orchestrator.control.network_configuration import balanced_services, configuration_for, tasks_for
 from orchestrator.control.plan import Plan, Situation
 from orchestrator.model.cluster import Cluster
@@ -39,6 +40,15 @@ class _Session:
     push_is_due: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What every node is told alike."""
+
+    mutations: int
+    services: tuple[BalancedService, ...]
+    names: CommonNames
+
+
 class SimulatedCluster:
     """Nodes, a leader, and what goes between them."""
 
@@ -65,7 +75,7 @@ class SimulatedCluster:
         self._session_number = 0
         self._committed_at = 0.0
         self._is_deciding = False
-        self._balanced: tuple[int, tuple[BalancedService, ...]] = (-1, ())
+        self._shared: _Shared | None = None
         self._found(nodes)
 
     # What tests use ----------------------------------------------------------------------------------------
@@ -257,12 +267,15 @@ class SimulatedCluster:
         if not self._is_current(session):
             return
         node_id = session.agent.node_id
-        if self._balanced[0] != self.state.network_revision:
-            self._balanced = (self.state.network_revision, balanced_services(self.state))
-        network = configuration_for(self.state, node_id, self._balanced[1])
-        assignments = Assignments(tasks_for(self.state, node_id), network, 5.0, ())
-        if session.sent is not None and _is_same(session.sent, assignments):
+        tasks = tasks_for(self.state, node_id)
+        if session.sent is not None and _is_same(session.sent, self.state.network_revision, tasks):
             return
+        shared = self._shared
+        if shared is None or shared.mutations != self.state.mutations:
+            shared = _Shared(self.state.mutations, balanced_services(self.state), common_names(self.state))
+            self._shared = shared
+        network = configuration_for(self.state, node_id, shared.services, shared.names)
+        assignments = Assignments(tasks, network, 5.0, ())
         session.sent = assignments
         session.arrives_down = max(session.arrives_down, self.clock.now + self.random.uniform(0.001, 0.03))
         self.clock.call_at(session.arrives_down, lambda: self._deliver(session, assignments))
@@ -283,10 +296,10 @@ class SimulatedCluster:
         return self._sessions.get(session.agent.node_id) is session
 
 
-def _is_same(before: Assignments, after: Assignments) -> bool:
-    if before.network.revision != after.network.revision or len(before.tasks) != len(after.tasks):
+def _is_same(sent: Assignments, revision: int, tasks: Sequence[Task]) -> bool:
+    if sent.network.revision != revision or len(sent.tasks) != len(tasks):
         return False
-    return all(_is_same_task(a, b) for a, b in zip(before.tasks, after.tasks, strict=True))
+    return all(_is_same_task(a, b) for a, b in zip(sent.tasks, tasks, strict=True))
 
 
 def _is_same_task(before: Task, after: Task) -> bool:

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from orchestrator.control.constraints import node_matches
-from orchestrator.control.slots import slots_of
 from orchestrator.model.network import Network
 from orchestrator.model.node import Availability, Node, NodeRole, NodeSpec
 from orchestrator.model.service import (
@@ -19,6 +17,7 @@ from orchestrator.model.service import (
     NetworkReference,
     Placement,
     PortConfig,
+    Resources,
     RestartCondition,
     RestartPolicy,
     Service,
@@ -30,7 +29,6 @@ from orchestrator.model.service import (
     UpdateState,
     default_update_config,
 )
-from orchestrator.model.task import Task, TaskState
 from orchestrator.state.actions import (
     Action,
     CreateNetwork,
@@ -42,16 +40,19 @@ from orchestrator.state.actions import (
     UpdateNodeSpec,
     UpdateService,
 )
-from orchestrator.state.cluster_state import ClusterState
-from orchestrator.testing.invariants import InvariantBroken, leaked, unsettled
+from orchestrator.testing.invariants import InvariantBroken, leaked
 from orchestrator.testing.simulated_agent import BAD_IMAGE, CRASHING_IMAGE, Conditions
 from orchestrator.testing.simulated_cluster import SimulatedCluster
+from tests.simulation.promises import fewest_ready, is_at_rest, problems_of
 
 REST_WITHIN_S = 400.0
 """Simulated seconds after the last disturbance within which the cluster must be as asked.
 
 Silence of a node counts after 30 s at most, a drain lasts 60 s at most, an update of 6 slots takes a minute or two.
 """
+
+LITTLE, MUCH = Resources(200_000_000, 256 << 20), Resources(1_500_000_000, 3 << 30)
+"""What tasks reserve; a node has four processors and 8 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class History:
         self.has_jobs = seed % 5 == 4
         self._networks = Random(f"networks {seed}")
         """Dice of their own, so that histories of before there were networks stay as they were."""
+        self._resources = Random(f"resources {seed}")
+        """As those."""
         self._network_ids: list[str] = []
         self._names = 0
         self._gone: list[str] = []
@@ -181,9 +184,17 @@ class History:
         return TaskSpec(
             ContainerSpec(image),
             restart=restart,
+            reservations=self._reservations(),
             placement=Placement(constraints, max_replicas=limit),
             networks=self._chosen_networks(),
         )
+
+    def _reservations(self) -> Resources | None:
+        """None, little, or so much that tasks wait for a node with room, which breaks no promise in a rough history."""
+        chosen = self._resources.random()
+        if chosen < 0.7:
+            return None
+        return LITTLE if self.is_calm or chosen < 0.85 else MUCH
 
     def _create_networks(self) -> None:
         """Two, one of them attachable and with a share for every node."""
@@ -333,24 +344,11 @@ class History:
         now = service.spec.desired_replicas
         clock = self.cluster.clock
         # A wish made this moment is not committed yet: the service only seems to be at rest.
-        if self._is_at_rest(service) and clock.now > self._wished_at.get(service.id, 0.0) + 0.1:
+        if is_at_rest(self.cluster.state, service) and clock.now > self._wished_at.get(service.id, 0.0) + 0.1:
             floors[service.id] = now
         self._wished_at[service.id] = clock.now
         if service.id in floors:
-            wanted = min(now, replicas)
-            missing = 0 if config.order is UpdateOrder.START_FIRST else config.parallelism or wanted
-            if wanted > 1 and (service.spec.ports or service.spec.task.networks):
-                missing = min(missing, wanted - 1)
-            floors[service.id] = max(min(floors[service.id], wanted - missing, replicas), 0)
-
-    def _is_at_rest(self, service: Service) -> bool:
-        status = service.update_status
-        tasks = [task for task in self.cluster.state.tasks_of_service(service.id) if task.is_live]
-        return (
-            not (status and status.state.is_active)
-            and len(tasks) == service.spec.desired_replicas
-            and all(task.status.state is TaskState.RUNNING and _is_current(service, task) for task in tasks)
-        )
+            floors[service.id] = max(min(floors[service.id], fewest_ready(service, replicas, config), replicas), 0)
 
     # The end -----------------------------------------------------------------------------------------------
 
@@ -416,54 +414,25 @@ class History:
         limited = service.spec.task.placement is not None and service.spec.task.placement.max_replicas
         if service.spec.is_job:
             going_back = False
-        if not (paused or broken or going_back or limited):
+        hungry = service.spec.task.reservations == MUCH
+        if not (paused or broken or going_back or limited or hungry):
             return None
         task = replace(service.spec.task, container=ContainerSpec("good:9"), restart=None)
         if limited:
             task = replace(task, placement=None)
+        if hungry:
+            task = replace(task, reservations=LITTLE)
         return UpdateService(service.id, service.version, replace(service.spec, task=task))
 
     def _come_to_rest(self) -> None:
         deadline = self.cluster.clock.now + REST_WITHIN_S
-        while problems := self._problems():
+        while problems := problems_of(self.cluster, self._gone):
             if self.cluster.clock.now >= deadline:
                 raise InvariantBroken(f"no rest after {REST_WITHIN_S} s: {'; '.join(problems)}")
             self._pass(5.0)
 
-    def _problems(self) -> list[str]:
-        cluster = self.cluster
-        problems = unsettled(cluster.state)
-        for node in cluster.state.nodes.values():
-            if node.is_ready is (node.id in self._gone):
-                problems.append(f"{node.id} is {node.state}")
-        for service in cluster.state.services.values():
-            if service.spec.is_job:
-                problems.extend(_job_problems(cluster.state, service))
-                continue
-            status = service.update_status
-            if status is not None and status.state.is_active:
-                problems.append(f"{service.name} is {status.state}")
-            slots = slots_of(cluster.state, service)
-            if service.spec.mode is ServiceMode.REPLICATED and len(slots) != service.spec.desired_replicas:
-                problems.append(f"{service.name} has {len(slots)} slots")
-            problems.extend(
-                f"{task.container_name} is outdated"
-                for slot in slots
-                for task in slot.live
-                if not _is_current(service, task)
-            )
-            if service.spec.task.restart is None and any(slot.is_finished for slot in slots):
-                problems.append(f"{service.name} has slots that are not restarted")
-        if cluster.plan.actions:
-            problems.append("the plan is not empty")
-        return problems
-
     def _pass(self, seconds: float) -> None:
         self.cluster.clock.run_until(self.cluster.clock.now + seconds)
-
-
-def _is_current(service: Service, task: Task) -> bool:
-    return task.spec_version == service.spec_version
 
 
 def trouble_in(seed: int) -> str:
@@ -474,16 +443,3 @@ def trouble_in(seed: int) -> str:
         repeat = f"SIMULATION_SEED={seed} python -m pytest tests/simulation -k one_history"
         return f"seed {seed}: {type(error).__name__}: {error}\n  repeat: {repeat}"
     return ""
-
-
-def _job_problems(state: ClusterState, service: Service) -> list[str]:
-    """A job whose restart policy never gives up has completed what it was asked to."""
-    tasks = [task for task in state.tasks_of_service(service.id) if task.job_iteration == service.job_iteration]
-    completed = sum(task.status.state is TaskState.COMPLETE for task in tasks)
-    wanted = service.spec.total_completions
-    if wanted is None:
-        constraints = service.spec.task.placement.constraints if service.spec.task.placement else ()
-        # A node that died for good runs nothing any more.
-        wanted = sum(node.is_ready and node_matches(node, constraints) for node in state.nodes.values())
-    gives_up = service.spec.task.restart is not None
-    return [] if gives_up or completed >= wanted else [f"{service.name} has completed {completed} of {wanted}"]

@@ -1,4 +1,4 @@
-"""Random histories of a whole cluster, with everything DESIGN.md promises checked after every step."""
+"""Random histories of a whole cluster, with everything ARCHITECTURE.md promises checked after every step."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
