@@ -56,7 +56,7 @@ class Booted:
 
 @dataclasses.dataclass(frozen=True)
 class BootPlan:
-    """What to boot. With `is_bare` the nodes are left as they come up, in no swarm yet."""
+    """What to boot. With `is_bare` the nodes are left as they come up, in no swarm yet; `names`, if any, are theirs."""
 
     host: docker.DockerClient
     owner: Owner
@@ -68,11 +68,12 @@ class BootPlan:
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """More labels for its network."""
     is_bare: bool = False
+    names: Sequence[str] = ()
 
 
 def boot(plan: BootPlan, progress: Progress) -> Booted:
     """Boot a cluster. Raises DeadlineExceeded, or docker.errors.APIError for what an engine refused."""
-    network = create_network(plan)
+    network = _create_network(plan)
     progress(f"starting {plan.nodes} nodes")
     began = time.monotonic()
     with ThreadPoolExecutor(plan.nodes) as pool, contextlib.ExitStack() as unfinished:
@@ -107,7 +108,7 @@ def wait_until_ready(manager: Node, nodes: int, managers: int, timeout: float = 
     wait_until(condition, what=f"{nodes} nodes Ready", timeout=timeout, interval=0.05)
 
 
-def create_network(plan: BootPlan) -> Network:
+def _create_network(plan: BootPlan) -> Network:
     """Create the cluster's internal network on a subnet that nothing else uses."""
     from docker.errors import APIError
     from docker.types import IPAMConfig, IPAMPool
@@ -150,10 +151,11 @@ def _taken_subnets(host: docker.DockerClient) -> list[ipaddress.IPv4Network]:
 def _node_plans(plan: BootPlan, network: Network) -> list[NodePlan]:
     (pool,) = plan.host.api.inspect_network(network.id)["IPAM"]["Config"]
     subnet = ipaddress.IPv4Network(pool["Subnet"])
+    names = plan.names or [f"n{number}" for number in range(1, plan.nodes + 1)]
     return [
         NodePlan(
             plan.host,
-            f"n{number}",
+            name,
             plan.image,
             network,
             plan.directory,
@@ -161,7 +163,7 @@ def _node_plans(plan: BootPlan, network: Network) -> list[NodePlan]:
             plan.engine,
             node_address(subnet, number),
         )
-        for number in range(1, plan.nodes + 1)
+        for number, name in enumerate(names, start=1)
     ]
 
 

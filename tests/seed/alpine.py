@@ -5,10 +5,9 @@ The `nslookup` is a few lines of Python that print what the article's did: addre
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
 from pathlib import Path
+
+from tests.bare_nodes import add_programs
 
 # Names go in as bytes: the sample's Python is too small to know the encoding of host names.
 NSLOOKUP = b"""#!/usr/bin/python3 -ISB
@@ -32,9 +31,4 @@ for number, address in enumerate(sorted(found), start=1):
 
 def add_alpine(sample: Path, target: Path) -> None:
     """Write the archive of `alpine`, made of the sample service's."""
-    archive = io.BytesIO(gzip.decompress(sample.read_bytes()))
-    with tarfile.open(fileobj=archive, mode="a") as image:
-        member = tarfile.TarInfo("bin/nslookup")
-        member.size, member.mode = len(NSLOOKUP), 0o755
-        image.addfile(member, io.BytesIO(NSLOOKUP))
-    target.write_bytes(gzip.compress(archive.getvalue(), compresslevel=1))
+    add_programs(sample, target, {"bin/nslookup": NSLOOKUP})

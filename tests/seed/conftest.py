@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_swarm.boot import NODE_ANSWERS_SECONDS, BootPlan, create_network
-from pytest_swarm.cleanup import owning
-from pytest_swarm.engines import engine_named
-from pytest_swarm.interruption import sigterm_as_interrupt
-from pytest_swarm.node import Node, NodePlan, start_node
+from pytest_swarm.node import Node
 from pytest_swarm.session import session_of
-from pytest_swarm.waiting import wait_until
+from tests.bare_nodes import bare_nodes
 from tests.seed.alpine import add_alpine
 
 if TYPE_CHECKING:
@@ -45,24 +39,6 @@ def nodes(
     """manager-1, worker-1, worker-2, ...: as many nodes as `--swarm-nodes` says, but at least three."""
     session = session_of(request.config)
     count = max(session.options.nodes, FEWEST_NODES)
-    engine = engine_named(session.options.engines[0])
     names = ["manager-1", *(f"worker-{number}" for number in range(1, count))]
-    with (
-        sigterm_as_interrupt(),
-        owning(swarm_host, session.progress) as (owner, directory),
-        contextlib.ExitStack() as clients,
-    ):
-        network = create_network(BootPlan(swarm_host, owner, directory, swarm_node_image, engine, count, 1))
-        plans = [NodePlan(swarm_host, name, swarm_node_image, network, directory, owner, engine) for name in names]
-        with ThreadPoolExecutor(count) as pool:
-            started = tuple(pool.map(start_node, plans))
-        for node in started:
-            clients.callback(node.close)
-        for node in started:
-            wait_until(node.answers, what=f"API of {node.name}", timeout=NODE_ANSWERS_SECONDS)
-            node.open_socket_to_owner()
-            if command := engine.boot_command():
-                node.run_command(command)
-        session.progress.clear()
+    with bare_nodes(session, swarm_host, swarm_node_image, names) as started:
         yield started
-    session.progress.clear()
