@@ -1,0 +1,88 @@
+"""Withdrawal by itself: no task is told to stop before every node has acknowledged that it sends nothing there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pytest_swarm.cluster import Cluster
+from pytest_swarm.load import Load
+from pytest_swarm.node import Node
+from pytest_swarm.service import Service
+from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
+from tests.cluster.conftest import QUICK
+from tests.cluster.faults import probes
+
+pytestmark = pytest.mark.cluster
+
+# Withdrawal and drain of such a task take 0.3 s when every node hears of them.
+HELD_BACK_SECONDS = 3.0
+REQUESTS = 100
+
+
+@pytest.fixture(autouse=True)
+def _has_swarmd(swarm: Cluster) -> None:
+    if swarm.engine.name == "docker":
+        pytest.skip("the acknowledged withdrawal is ours: Docker's swarm mode has no such step")
+
+
+@contextmanager
+def hearing_nothing(node: Node) -> Iterator[None]:
+    """Halt the node's `swarmd`: what the node forwards goes on as it was."""
+    swarmd = probes.process(node, "-f", "^python3 -m orchestrator$")
+    node.run_command(["kill", "-STOP", swarmd])
+    try:
+        yield
+    finally:
+        node.run_command(["kill", "-CONT", swarmd])
+
+
+def deploy_elsewhere(swarm: Cluster, deploy: Callable[..., Service], **arguments: object) -> tuple[Service, Node]:
+    """The service on the managers, and the worker that only forwards to them."""
+    node = swarm.nodes[-1]
+    web = deploy(replicas=3, constraints=["node.role==manager"], env=QUICK, **arguments)
+    return web, node
+
+
+def wait_until_one_stops(web: Service, timeout: float) -> None:
+    def one_has_stopped() -> Done[None] | NotYet:
+        stopped = [task for task in web.tasks() if task["Status"]["State"] == "shutdown"]
+        return Done(None) if stopped else NotYet("all of them run")
+
+    wait_until(one_has_stopped, what="the first task to stop", timeout=timeout)
+
+
+def begin_update(swarm: Cluster, web: Service) -> None:
+    command = ["docker", "service", "update", "--detach", "--no-resolve-image", "--image", "docker-swarm-test:2"]
+    swarm.leader.run_command([*command, web.name])
+
+
+def test_a_task_runs_on_until_the_last_node_has_acknowledged(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load
+) -> None:
+    web, node = deploy_elsewhere(swarm, deploy)
+
+    with load(web, users=1, requests=REQUESTS, targets=(node.name,)) as run:
+        with hearing_nothing(node):
+            begin_update(swarm, web)
+            with pytest.raises(DeadlineExceeded):
+                wait_until_one_stops(web, HELD_BACK_SECONDS)
+        web.wait_converged("docker-swarm-test:2")
+
+    assert run.lost == 0, run.explain()
+    assert run.versions == {"1", "2"}
+
+
+def test_without_it_the_node_sends_to_tasks_that_are_gone(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load
+) -> None:
+    web, node = deploy_elsewhere(swarm, deploy, labels={"swarm.withdraw": "off"})
+
+    with load(web, users=1, requests=REQUESTS, targets=(node.name,)) as run, hearing_nothing(node):
+        begin_update(swarm, web)
+        web.wait_converged("docker-swarm-test:2")
+
+    assert run.lost > 0, run.explain()
+    assert not any(loss.received for loss in run.ledger.losses), run.explain()
