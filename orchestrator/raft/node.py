@@ -16,13 +16,13 @@ from pysyncobj import FAIL_REASON, SyncObjException
 from orchestrator import clock
 from orchestrator.model.consensus import ConsensusStatus
 from orchestrator.model.errors import ClusterError, InvalidArgument, LostLeadership, NoLeader, Unavailable
-from orchestrator.raft import snapshots
 from orchestrator.raft.entry_cipher import EntryCipher, NoCipher
-from orchestrator.raft.journal import DamagedData, DurableJournal
+from orchestrator.raft.journal import DurableJournal
 from orchestrator.raft.options import BATCH_SIZE_MAX, Beginning, ReplicaOptions
 from orchestrator.raft.poller import EpollPoller
 from orchestrator.raft.reads import READ_TIMEOUT, Reads
 from orchestrator.raft.replica import BARRIER, Replica
+from orchestrator.raft.store_files import StoreFiles
 from orchestrator.raft.timing import RaftTiming
 from orchestrator.raft.transport import ManagerTransport
 from orchestrator.state.actions import Action, Batch
@@ -70,7 +70,7 @@ class RaftStore:
         """
         self.address = address
         self._port = port
-        self._directory = data_directory
+        self._files = StoreFiles(data_directory)
         self._key = key
         self._cipher = EntryCipher(log_key) if log_key else NoCipher()
         self._first_peers = tuple(f"{peer}:{port}" for peer in sorted(peers) if peer != address)
@@ -91,9 +91,6 @@ class RaftStore:
         self._leading_term: int | None = None
         self._leader_since: float | None = None
         self._seen: object = None
-        self._members: tuple[str, ...] | None = None
-        self._unkept_members: tuple[str, ...] | None = None
-        self._kept_peer_changes = -1
         self.failure: BaseException | None = None
         """Why the store stopped by itself; None while all is well."""
 
@@ -253,12 +250,10 @@ class RaftStore:
         Raises `DamagedData` when the files of an earlier run are not usable, `OSError` when the address cannot be
         listened on or the directory not be written.
         """
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        known_peers = snapshots.read_members(self._members_path)
+        journal, known_peers = self._files.open()
         peers, beginning = self._first_peers, Beginning.JOINING if self._first_peers else Beginning.ALONE
         if known_peers is not None:
             peers, beginning = known_peers, Beginning.RETURNING if known_peers else Beginning.ALONE
-        journal = self._open_journal(was_member=known_peers is not None)
         poller = EpollPoller()
         self._replica = self._make_replica(peers, beginning, journal, poller)
         self._poller = poller
@@ -285,7 +280,7 @@ class RaftStore:
             key=self._key,
             timing=self._timing,
             journal=journal,
-            dump=self._dump_path,
+            dump=self._files.dump,
             cipher=self._cipher,
         )
         try:
@@ -313,41 +308,8 @@ class RaftStore:
         poller.close()
         self._notify()
 
-    @property
-    def _members_path(self) -> Path:
-        return self._directory / "members.json"
-
-    @property
-    def _dump_path(self) -> Path:
-        return self._directory / "dump"
-
-    def _open_journal(self, *, was_member: bool) -> DurableJournal:
-        path = self._directory / "journal"
-        if not was_member:
-            # Of a start that was cut short before this manager belonged to anything.
-            path.unlink(missing_ok=True)
-            self._dump_path.unlink(missing_ok=True)
-            return DurableJournal(path)
-        if not path.exists():
-            raise DamagedData(f"the journal {path} is missing")
-        return snapshots.open_journal(path, self._dump_path)
-
     def _keep_members(self, replica: Replica) -> None:
-        changes = replica.transport.peer_changes
-        if changes == self._kept_peer_changes:
-            return
-        members = replica.peer_ids
-        if members != self._members:
-            try:
-                snapshots.write_members(self._members_path, members)
-            except OSError as error:
-                # The journal has it too; here it is tried again in every tick.
-                if self._unkept_members != members:
-                    self._unkept_members = members
-                    logger.error("the list of managers cannot be written: %s", error)
-                return
-            self._members = members
-        self._kept_peer_changes = changes
+        self._files.keep_members(replica.peer_ids, replica.transport.peer_changes)
 
     # The loop's callbacks ----------------------------------------------------------------------------------
 
@@ -377,7 +339,7 @@ class RaftStore:
             self._on_failed_tick(error)
             return
         self._observe(replica)
-        if self._pending and not self._members:
+        if self._pending and not self._files.members:
             # Nobody's answer will wake us: a sole manager commits in the tick after the one that took the proposal.
             self._request_tick()
 
@@ -400,7 +362,7 @@ class RaftStore:
         self._reads.observe(replica)
         if self._pending and not replica.can_keep(0):
             self._fail_pending(Unavailable(NO_ROOM))
-        seen = (replica.raftLastApplied, self._leading_term, self._leader_since, replica.leader_id, self._members)
+        seen = (replica.raftLastApplied, self._leading_term, self._leader_since, replica.leader_id, self._files.members)
         if seen != self._seen:
             self._seen = seen
             self._notify()
