@@ -23,6 +23,7 @@ from orchestrator.executor.docker_engine import DockerEngine
 from orchestrator.executor.engine_client import EngineClient, EngineError
 from orchestrator.executor.resolver_files import ResolverFiles
 from orchestrator.executor.task_files import MemoryTaskFiles
+from orchestrator.interfaces import Adapters
 from orchestrator.model.errors import Unavailable
 from orchestrator.network.connections import NamespaceConnections
 from orchestrator.network.data_plane import KernelDataPlane
@@ -78,13 +79,16 @@ async def serving(config: Config) -> AsyncIterator[SwarmNode]:
         engine = DockerEngine(
             client, nameservers=names.nameservers_of, resolver_files=resolver_files, network_name=networks.name_of
         )
-        node = SwarmNode(
-            config.state_directory,
+        adapters = Adapters(
             engine=engine,
             data_plane=KernelDataPlane(networks, name_server=names),
             failure_detector=GossipNode(),
             connections=NamespaceConnections(),
             files=MemoryTaskFiles(Path(FILES_DIRECTORY), lambda: engine.description),
+        )
+        node = SwarmNode(
+            config.state_directory,
+            adapters,
             make_api=lambda node: _api(node, client, resolver_files, forwards=False),
         )
         stack.push_async_callback(node.close)

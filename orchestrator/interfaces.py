@@ -4,6 +4,7 @@ Contracts are in the docstrings. `orchestrator/testing` ships a fake of each tha
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.model.files import FilePayload
@@ -247,3 +248,14 @@ class BridgeNetworks(Protocol):
     async def names(self) -> Mapping[str, str]:
         """Network id -> the engine's name, of every network of ours that the engine has."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What one node has to act with: an implementation of each interface."""
+
+    engine: Engine
+    data_plane: DataPlane
+    failure_detector: FailureDetector
+    connections: Connections
+    files: TaskFiles

@@ -3,6 +3,7 @@
 A manager's keys are kept sealed while the cluster locks its managers (`manager/key_locker.py`).
 """
 
+import logging
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from orchestrator.manager.authority import NodeIdentity
 from orchestrator.manager.key_locker import KeyLocker
 from orchestrator.model.node import MANAGEMENT_PORT
 from orchestrator.raft.snapshots import write_atomically
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,21 @@ class Remembered:
 
 
 class KeptMembership:
-    """One node's files; every method that writes raises `OSError`."""
+    """This node as a member, in memory and on its disk; every method that writes raises `OSError`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._locker = KeyLocker(directory / "lock")
+        self.identity: NodeIdentity | None = None
+        """None before `save` or `load`, and after `forget` or `relock`; so is `remembered`."""
+        self.remembered: Remembered | None = None
+
+    @property
+    def pair(self) -> tuple[NodeIdentity, Remembered]:
+        """Both, of a node that is known to be a member."""
+        assert self.identity is not None
+        assert self.remembered is not None
+        return self.identity, self.remembered
 
     @property
     def exists(self) -> bool:
@@ -55,30 +68,43 @@ class KeptMembership:
         return self._locker.is_locked
 
     def save(self, own: NodeIdentity, membership: Remembered) -> None:
-        """Keep both."""
+        """Keep both: in memory when the disk has them."""
         sealed = replace(own, key_pem=self._locker.seal(own.key_pem))
         sealed.save(self._directory / "certificates")
-        self.save_remembered(membership)
+        self._write(membership)
+        self.identity, self.remembered = own, membership
 
     def save_remembered(self, membership: Remembered) -> None:
-        """Keep what changes without the certificate; a crash leaves the old or the new."""
-        sealed = replace(
-            membership,
-            raft_key=self._locker.seal(membership.raft_key),
-            secrets_key=self._locker.seal(membership.secrets_key),
-        )
-        path = self._membership_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, msgspec.json.encode(sealed))
+        """Keep what changes without the certificate; a crash leaves the old or the new.
+
+        In memory it is the new one also when the disk does not take it.
+        """
+        self.remembered = membership
+        self._write(membership)
+
+    def remember_managers(self, managers: tuple[str, ...]) -> None:
+        """The managers are others now."""
+        if self.remembered is not None:
+            self.save_remembered(replace(self.remembered, managers=managers))
+
+    def remember_term(self, term: int) -> None:
+        """A leader of this election has been obeyed. A disk that refuses is logged: the node must follow its leader."""
+        if self.remembered is not None:
+            try:
+                self.save_remembered(replace(self.remembered, term=term))
+            except OSError as error:
+                logger.error("the leader's term cannot be kept: %s", error)
 
     def load(self) -> tuple[NodeIdentity, Remembered]:
         """What was kept. Raises `OSError` when there is nothing, `ValueError` when it is damaged or locked."""
         own, membership = self.load_sealed()
-        return replace(own, key_pem=self._locker.open(own.key_pem)), replace(
+        self.identity = replace(own, key_pem=self._locker.open(own.key_pem))
+        self.remembered = replace(
             membership,
             raft_key=self._locker.open(membership.raft_key),
             secrets_key=self._locker.open(membership.secrets_key),
         )
+        return self.pair
 
     def load_sealed(self) -> tuple[NodeIdentity, Remembered]:
         """As `load`, the keys as they lie there."""
@@ -91,9 +117,10 @@ class KeptMembership:
 
     def relock(self) -> None:
         """As if nobody had given the key."""
+        self.identity = self.remembered = None
         self._locker.relock()
 
-    def lock_as(self, unlock_key: str, own: NodeIdentity, membership: Remembered) -> bool:
+    def lock_as(self, unlock_key: str) -> bool:
         """Seal the keys under this unlock key, or leave them in clear if it is ""; returns whether that is news."""
         if unlock_key == self._locker.unlock_key:
             return False
@@ -101,19 +128,30 @@ class KeptMembership:
             before = self._locker.unlock_key
             self._locker.lock_with(unlock_key)
             if not before:
-                self.save(own, membership)
+                self.save(*self.pair)
         else:
             # In clear before the lock is gone: a crash between the two leaves what the key still opens.
             self._locker.stop_sealing()
-            self.save(own, membership)
+            self.save(*self.pair)
             self._locker.remove()
         return True
 
     def forget(self) -> None:
         """Erase everything."""
+        self.identity = self.remembered = None
         self._locker.remove()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     @property
     def _membership_path(self) -> Path:
         return self._directory / "membership.json"
+
+    def _write(self, membership: Remembered) -> None:
+        sealed = replace(
+            membership,
+            raft_key=self._locker.seal(membership.raft_key),
+            secrets_key=self._locker.seal(membership.secrets_key),
+        )
+        path = self._membership_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, msgspec.json.encode(sealed))

@@ -12,7 +12,7 @@ from orchestrator.agent.network_follower import NetworkFollower
 from orchestrator.agent.session import Session
 from orchestrator.agent.worker import Worker
 from orchestrator.duties import end_duties, start_duty
-from orchestrator.interfaces import Connections, DataPlane, Engine, FailureDetector, TaskFiles
+from orchestrator.interfaces import Adapters
 from orchestrator.model.gossip import GossipConfiguration
 from orchestrator.model.network import NetworkConfiguration
 from orchestrator.model.node import NodeDescription
@@ -28,12 +28,8 @@ class Agent:
         self,
         node_id: str,
         address: str,
+        adapters: Adapters,
         *,
-        engine: Engine,
-        data_plane: DataPlane,
-        failure_detector: FailureDetector,
-        connections: Connections,
-        files: TaskFiles,
         managers: Sequence[str],
         remember_managers: Callable[[tuple[str, ...]], None],
         term: int = 0,
@@ -44,9 +40,9 @@ class Agent:
         self._certificates = certificates
         self._node_id = node_id
         self._address = address
-        self._engine = engine
-        self._data_plane = data_plane
-        self._failure_detector = failure_detector
+        self._engine = adapters.engine
+        self._data_plane = adapters.data_plane
+        self._failure_detector = adapters.failure_detector
         self._managers = tuple(managers)
         self._newest_revision = 0
         self._term = term
@@ -55,15 +51,15 @@ class Agent:
         self._remember_managers = remember_managers
         self._session = Session(self, lambda: self._managers, tls)
         self._network = NetworkFollower(
-            data_plane,
-            connections,
+            adapters.data_plane,
+            adapters.connections,
             process_ids=lambda: self._worker.process_ids(),
             progressed=self._session.progressed,
         )
         self._worker = Worker(
-            engine,
-            connections,
-            files,
+            adapters.engine,
+            adapters.connections,
+            adapters.files,
             networks_carried=self._network.wait_carried,
             data_plane_reached=self._network.wait_reached,
             report=self._session.report,

@@ -5,7 +5,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -44,6 +44,39 @@ class LocalNode:
     """(node id, "address:port") of the managers this node knows."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a node is to be reached, as the user wrote it: "0.0.0.0:2377", "eth0", "" for the default."""
+
+    listen: str
+    advertise: str = ""
+    data_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitOptions:
+    """How a cluster is to be founded; ports 0, sizes 0 and no pools mean the default."""
+
+    addresses: Addresses
+    spec: ClusterSpec = field(default_factory=ClusterSpec)
+    availability: Availability = Availability.ACTIVE
+    data_path_port: int = 0
+    default_address_pools: tuple[str, ...] = ()
+    subnet_size: int = 0
+    force_new_cluster: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinOptions:
+    """Which cluster is to be joined, and as what."""
+
+    addresses: Addresses
+    remote_managers: tuple[str, ...]
+    """"address" or "address:port" of those who are asked."""
+    token: str
+    availability: Availability = Availability.ACTIVE
+
+
 class Lifecycle(Protocol):
     """Founding, joining and leaving a cluster."""
 
@@ -62,36 +95,11 @@ class Lifecycle(Protocol):
         """How this node stands in the consensus; None when it is no manager."""
         ...
 
-    async def init(
-        self,
-        *,
-        listen_address: str,
-        advertise_address: str,
-        data_path_address: str,
-        data_path_port: int,
-        default_address_pools: tuple[str, ...],
-        subnet_size: int,
-        spec: ClusterSpec,
-        availability: Availability,
-        force_new_cluster: bool,
-    ) -> str:
-        """Found a cluster and return this node's id.
-
-        Addresses are as the user wrote them ("0.0.0.0:2377", "eth0", ""); ports 0, sizes 0 and empty pools mean the
-        default. Raises `InvalidArgument` for an address that is none of this node's.
-        """
+    async def init(self, options: InitOptions) -> str:
+        """Found a cluster and return this node's id. Raises `InvalidArgument` for an address that is no node's own."""
         ...
 
-    async def join(
-        self,
-        *,
-        listen_address: str,
-        advertise_address: str,
-        data_path_address: str,
-        remote_addresses: tuple[str, ...],
-        token: str,
-        availability: Availability,
-    ) -> None:
+    async def join(self, options: JoinOptions) -> None:
         """Join the cluster of any of the remote managers. Raises a `ClusterError` with the reason when refused."""
         ...
 

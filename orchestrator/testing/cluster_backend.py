@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from orchestrator.api.backend import LocalNode, LocalNodeState
+from orchestrator.api.backend import InitOptions, JoinOptions, LocalNode, LocalNodeState
 from orchestrator.api.errors import EngineRefusal
 from orchestrator.identity import base36
 from orchestrator.model.cluster import Cluster, ClusterSpec, RootRotation
@@ -158,45 +158,24 @@ class FakeLifecycle:
         """What `create_app` is given as the cluster."""
         return self.backend
 
-    async def init(
-        self,
-        *,
-        listen_address: str,
-        advertise_address: str,
-        data_path_address: str,
-        data_path_port: int,
-        default_address_pools: tuple[str, ...],
-        subnet_size: int,
-        spec: ClusterSpec,
-        availability: Availability,
-        force_new_cluster: bool,
-    ) -> str:
+    async def init(self, options: InitOptions) -> str:
         """Found a cluster of this node."""
-        address = advertise_address.partition(":")[0] or "127.0.0.1"
+        address = options.addresses.advertise.partition(":")[0] or "127.0.0.1"
         if not address[0].isdigit():
             raise InvalidArgument("must specify a valid IP address or interface name")
-        self.backend = cluster_of_one(spec, address, availability)
+        self.backend = cluster_of_one(options.spec, address, options.availability)
         node_id = self.backend.leader_node_id or ""
         self.local = LocalNode(
             LocalNodeState.ACTIVE, node_id, address, is_manager=True, managers=((node_id, f"{address}:2377"),)
         )
         return node_id
 
-    async def join(
-        self,
-        *,
-        listen_address: str,
-        advertise_address: str,
-        data_path_address: str,
-        remote_addresses: tuple[str, ...],
-        token: str,
-        availability: Availability,
-    ) -> None:
+    async def join(self, options: JoinOptions) -> None:
         """Become a worker."""
         if self.join_error is not None:
             raise self.join_error
         self.local = LocalNode(
-            LocalNodeState.ACTIVE, "w" * 25, "127.0.0.2", managers=(("m" * 25, remote_addresses[0]),)
+            LocalNodeState.ACTIVE, "w" * 25, "127.0.0.2", managers=(("m" * 25, options.remote_managers[0]),)
         )
 
     async def unlock(self, key: str) -> None:

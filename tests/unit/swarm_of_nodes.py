@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from orchestrator.api.app import create_app
+from orchestrator.api.backend import Addresses, InitOptions, JoinOptions
+from orchestrator.interfaces import Adapters
 from orchestrator.model.cluster import Cluster, ClusterSpec
 from orchestrator.model.gossip import GossipConfiguration
-from orchestrator.model.node import Availability, NodeState
+from orchestrator.model.node import NodeState
 from orchestrator.swarm_node import SwarmNode
 from orchestrator.testing.cluster_backend import FakeEngineClient
 from orchestrator.testing.fake_data_plane import FakeConnections, FakeDataPlane
@@ -38,6 +40,17 @@ class NobodyDies:
         await asyncio.Event().wait()
 
 
+def fake_adapters(*, hostname: str = "n1", data_plane: FakeDataPlane | None = None) -> Adapters:
+    """A node that acts in memory."""
+    return Adapters(
+        engine=FakeEngine(hostname=hostname),
+        data_plane=data_plane or FakeDataPlane(),
+        failure_detector=NobodyDies(),
+        connections=FakeConnections(),
+        files=FakeTaskFiles(),
+    )
+
+
 class Nodes:
     """Nodes that found and join one cluster; all are closed at the end."""
 
@@ -61,11 +74,7 @@ class Nodes:
         client = FakeEngineClient()
         node = SwarmNode(
             self.directory(number),
-            engine=FakeEngine(hostname=f"n{number}"),
-            data_plane=FakeDataPlane(),
-            connections=FakeConnections(),
-            failure_detector=NobodyDies(),
-            files=FakeTaskFiles(),
+            fake_adapters(hostname=f"n{number}"),
             make_api=lambda node: create_app(node, lambda: node.manager, client, forwards=False),
         )
         self.running[number] = node
@@ -74,17 +83,8 @@ class Nodes:
     async def found(self, spec: ClusterSpec | None = None) -> SwarmNode:
         """Node 1, the first manager."""
         node = self.make(1)
-        await node.init(
-            listen_address=f"{self.address(1)}:2377",
-            advertise_address=self.address(1),
-            data_path_address="",
-            data_path_port=0,
-            default_address_pools=(),
-            subnet_size=0,
-            spec=spec or ClusterSpec(),
-            availability=Availability.ACTIVE,
-            force_new_cluster=False,
-        )
+        addresses = Addresses(listen=f"{self.address(1)}:2377", advertise=self.address(1))
+        await node.init(InitOptions(addresses=addresses, spec=spec or ClusterSpec()))
         return node
 
     async def join(self, number: int, token: str) -> SwarmNode:
@@ -95,14 +95,8 @@ class Nodes:
 
     async def ask_to_join(self, node: SwarmNode, number: int, token: str) -> None:
         """Let the node join under that number's address. Raises as `SwarmNode.join`."""
-        await node.join(
-            listen_address=f"{self.address(number)}:2377",
-            advertise_address=self.address(number),
-            data_path_address="",
-            remote_addresses=(f"{self.address(1)}:2377",),
-            token=token,
-            availability=Availability.ACTIVE,
-        )
+        addresses = Addresses(listen=f"{self.address(number)}:2377", advertise=self.address(number))
+        await node.join(JoinOptions(addresses=addresses, remote_managers=(f"{self.address(1)}:2377",), token=token))
 
     async def restart(self, number: int) -> SwarmNode:
         """End the node's daemon and start another over the same directory."""

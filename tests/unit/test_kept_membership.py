@@ -39,8 +39,8 @@ def test_locked_it_holds_no_key_and_opens_with_the_unlock_key(tmp_path: Path) ->
     kept = KeptMembership(tmp_path)
     kept.save(OWN, REMEMBERED)
     assert in_clear(tmp_path) == set(SECRETS)
-    assert kept.lock_as(KEY, OWN, REMEMBERED)
-    assert not kept.lock_as(KEY, OWN, REMEMBERED)
+    assert kept.lock_as(KEY)
+    assert not kept.lock_as(KEY)
     assert in_clear(tmp_path) == set()
     # What changes afterwards is sealed as well.
     kept.save_remembered(REMEMBERED)
@@ -60,13 +60,14 @@ def test_locked_it_holds_no_key_and_opens_with_the_unlock_key(tmp_path: Path) ->
 def test_the_key_changes_and_the_lock_goes(tmp_path: Path) -> None:
     kept, other = KeptMembership(tmp_path), new_unlock_key()
     kept.save(OWN, REMEMBERED)
-    kept.lock_as(KEY, OWN, REMEMBERED)
-    kept.lock_as(other, OWN, REMEMBERED)
+    kept.lock_as(KEY)
+    kept.lock_as(other)
     again = KeptMembership(tmp_path)
     with pytest.raises(WrongKey):
         again.unlock(KEY)
     again.unlock(other)
-    again.lock_as("", OWN, REMEMBERED)
+    again.load()
+    again.lock_as("")
     assert in_clear(tmp_path) == set(SECRETS)
     assert not KeptMembership(tmp_path).is_locked
 
@@ -74,7 +75,7 @@ def test_the_key_changes_and_the_lock_goes(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_leaves_the_lock_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = KeptMembership(tmp_path)
     kept.save(OWN, REMEMBERED)
-    kept.lock_as(KEY, OWN, REMEMBERED)
+    kept.lock_as(KEY)
 
     def fail(*_: object) -> None:
         raise OSError("no space left on device")
@@ -82,8 +83,8 @@ def test_a_disk_that_is_full_leaves_the_lock_as_it_was(tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(KeptMembership, "save", fail)
         with pytest.raises(OSError, match="no space"):
-            kept.lock_as("", OWN, REMEMBERED)
+            kept.lock_as("")
     assert not kept.is_locked
     assert KeptMembership(tmp_path).is_locked
-    assert kept.lock_as("", OWN, REMEMBERED)
+    assert kept.lock_as("")
     assert not KeptMembership(tmp_path).is_locked

@@ -63,9 +63,11 @@ def test_every_node_follows_to_another_root_and_is_never_lost(tmp_path: Path) ->
         await rotate(first)
         root = cluster_of(first).ca_certificate
         for node in (first, second, worker):
-            await until(lambda node=node: node.trust.root == root)
-        assert len({node.trust for node in (first, second, worker)}) == 1
-        await until(lambda: {n.description.trust for n in first.manager.state.nodes.values()} == {first.trust})
+            await until(lambda node=node: node.certificate.trust.root == root)
+        assert len({node.certificate.trust for node in (first, second, worker)}) == 1
+        await until(
+            lambda: {n.description.trust for n in first.manager.state.nodes.values()} == {first.certificate.trust}
+        )
         # A thief's copy of before, and what is asked with a token of before.
         with pytest.raises((aiohttp.ClientError, ssl.SSLError)):
             await says(rig.address(1), authority.client_context(stolen), "/session")

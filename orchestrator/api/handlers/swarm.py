@@ -8,7 +8,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from orchestrator.api import errors, requests
-from orchestrator.api.backend import ClusterBackend, LocalNodeState
+from orchestrator.api.backend import Addresses, ClusterBackend, InitOptions, JoinOptions, LocalNodeState
 from orchestrator.api.context import CONTEXT, Context
 from orchestrator.api.convert.swarm import cluster_to_wire, spec_from_wire
 from orchestrator.api.convert.units import choice
@@ -52,15 +52,15 @@ async def init(request: web.Request) -> web.StreamResponse:
     _check_network_defaults(body)
     try:
         node_id = await context.lifecycle.init(
-            listen_address=body.listen_addr,
-            advertise_address=body.advertise_addr,
-            data_path_address=body.data_path_addr,
-            data_path_port=body.data_path_port,
-            default_address_pools=body.default_addr_pool,
-            subnet_size=body.subnet_size,
-            spec=spec,
-            availability=_availability(body.availability),
-            force_new_cluster=body.force_new_cluster,
+            InitOptions(
+                addresses=_addresses(body),
+                spec=spec,
+                availability=_availability(body.availability),
+                data_path_port=body.data_path_port,
+                default_address_pools=body.default_addr_pool,
+                subnet_size=body.subnet_size,
+                force_new_cluster=body.force_new_cluster,
+            )
         )
     except InvalidArgument as error:
         # Docker checks addresses before it asks the cluster, so this one has no marks of gRPC.
@@ -79,17 +79,13 @@ async def join(request: web.Request) -> web.StreamResponse:
         raise errors.BadRequest("at least 1 RemoteAddr is required to join")
     for address in body.remote_addrs:
         _check_address("remoteAddr", address)
-    joining = context.start(
-        context.lifecycle.join(
-            listen_address=body.listen_addr,
-            advertise_address=body.advertise_addr,
-            data_path_address=body.data_path_addr,
-            remote_addresses=body.remote_addrs,
-            token=body.join_token,
-            availability=_availability(body.availability),
-        ),
-        name="join",
+    options = JoinOptions(
+        addresses=_addresses(body),
+        remote_managers=body.remote_addrs,
+        token=body.join_token,
+        availability=_availability(body.availability),
     )
+    joining = context.start(context.lifecycle.join(options), name="join")
     done, _ = await asyncio.wait({joining}, timeout=JOIN_DEADLINE_S)
     if not done:
         raise errors.NotAvailable(JOIN_TIMEOUT)
@@ -208,6 +204,10 @@ def _check_may_init(context: Context, *, force: bool) -> None:
 def _check_address(name: str, address: str) -> None:
     if not address:
         raise errors.BadRequest(f'invalid {name} "": invalid empty address')
+
+
+def _addresses(body: wire.InitRequest | wire.JoinRequest) -> Addresses:
+    return Addresses(listen=body.listen_addr, advertise=body.advertise_addr, data_path=body.data_path_addr)
 
 
 def _check_network_defaults(body: wire.InitRequest) -> None:

@@ -10,11 +10,7 @@ def test_an_earlier_term_is_refused_and_a_later_one_remembered() -> None:
     agent = Agent(
         "n1",
         "10.0.0.1",
-        engine=Mock(),
-        data_plane=Mock(),
-        connections=Mock(),
-        failure_detector=Mock(),
-        files=Mock(),
+        Mock(),
         managers=(),
         remember_managers=Mock(),
         term=4,

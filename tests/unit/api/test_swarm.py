@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.backend import LocalNode, LocalNodeState
+from orchestrator.api.backend import JoinOptions, LocalNode, LocalNodeState
 from orchestrator.api.errors import ALREADY_IN_SWARM, NO_SWARM, NOT_A_MANAGER, SWARM_LOCKED
 from orchestrator.api.handlers import swarm
 from orchestrator.model.errors import JoinRefused
@@ -107,7 +107,7 @@ def test_a_slow_join_goes_on_in_the_background(monkeypatch: pytest.MonkeyPatch) 
     go_on = asyncio.Event()
 
     class Slow(FakeLifecycle):
-        async def join(self, **options: Any) -> None:
+        async def join(self, options: JoinOptions) -> None:
             await go_on.wait()
             joined.set()
 
