@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from typing import Any
 
 from pytest_swarm.node import Node
+from pytest_swarm.waiting import Done, NotYet, wait_until
 
 IMAGE = "docker-swarm-test:1"
 NEXT_IMAGE = "docker-swarm-test:2"
@@ -63,6 +65,22 @@ def remove_services(node: Node) -> None:
     """Remove every service."""
     if names := succeed(node, "service", "ls", "--quiet").split():
         succeed(node, "service", "rm", *names)
+
+
+def begin_update(node: Node, service: str, *arguments: str) -> None:
+    """`docker service update`, as somebody types it who does not wait for its end."""
+    succeed(node, "service", "update", "--detach", "--no-resolve-image", *arguments, service)
+
+
+def wait_for_update(node: Node, service: str, state: str) -> str:
+    """Wait until the service's last update has come to the state; returns what its status says of it."""
+
+    def reached() -> Done[str] | NotYet:
+        text = succeed(node, "service", "inspect", "--format", "{{json .UpdateStatus}}", service)
+        status = json.loads(text) or {}
+        return Done(str(status["Message"])) if status.get("State") == state else NotYet(text)
+
+    return wait_until(reached, what=f"update status {state} of {service}", timeout=60.0)
 
 
 def tasks_of(node: Node, service: str) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from tests.cluster.command_line import (
     remove_services,
     succeed,
     tasks_of,
+    wait_for_update,
 )
 
 pytestmark = pytest.mark.cluster
@@ -61,17 +62,6 @@ def container_of(swarm: Cluster, service: str = "web") -> Any:
         return Done(found[0]) if found else NotYet("no container runs")
 
     return wait_until(find, what=f"a container of {service}", timeout=30.0)
-
-
-def wait_for_status(node: Node, state: str) -> str:
-    """Wait until the service's update has come to the state; returns the message."""
-
-    def reached() -> Done[str] | NotYet:
-        text = succeed(node, "service", "inspect", "--format", "{{json .UpdateStatus}}", "web")
-        status = json.loads(text)
-        return Done(str(status["Message"])) if status["State"] == state else NotYet(text)
-
-    return wait_until(reached, what=f"update status {state}", timeout=40.0)
 
 
 def test_create_shows_its_progress_and_reaches_the_container(swarm: Cluster, manager: Node) -> None:
@@ -164,7 +154,7 @@ def test_scale_update_rollback_force_and_remove(swarm: Cluster, manager: Node) -
 def test_failing_update(manager: Node, action: str, state: str, message: str, change: list[str]) -> None:
     create(manager, "--update-failure-action", action, *SERVE, IMAGE)
     succeed(manager, "service", "update", "--detach", *change, "web")
-    assert message in wait_for_status(manager, state)
+    assert message in wait_for_update(manager, "web", state)
 
 
 def test_restarts_keep_their_delay_and_their_limit(manager: Node) -> None:

@@ -6,18 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_swarm.load import Load, LoadRun
+from pytest_swarm.load import Load
 from pytest_swarm.service import Service
 from tests.cluster.conftest import QUICK
+from tests.cluster.losses import assert_nothing_lost
 
 pytestmark = pytest.mark.cluster
-
-
-def assert_nothing_lost(run: LoadRun) -> None:
-    """Every request was answered, once, and both versions answered."""
-    assert run.lost == 0, run.explain()
-    assert run.duplicates == 0, run.explain()
-    assert run.versions == {"1", "2"}
 
 
 def test_the_article_loses_nothing(deploy: Callable[..., Service], load: Load) -> None:

@@ -12,7 +12,8 @@ from pytest_swarm.load import Load
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
-from tests.cluster.conftest import QUICK
+from tests.cluster.command_line import begin_update
+from tests.cluster.conftest import IMAGE, QUICK
 from tests.cluster.faults import probes
 
 pytestmark = pytest.mark.cluster
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.cluster
 # Withdrawal and drain of such a task take 0.3 s when every node hears of them.
 HELD_BACK_SECONDS = 3.0
 REQUESTS = 100
+NEW = f"{IMAGE}:2"
 
 
 @pytest.fixture(autouse=True)
@@ -54,11 +56,6 @@ def wait_until_one_stops(web: Service, timeout: float) -> None:
     wait_until(one_has_stopped, what="the first task to stop", timeout=timeout)
 
 
-def begin_update(swarm: Cluster, web: Service) -> None:
-    command = ["docker", "service", "update", "--detach", "--no-resolve-image", "--image", "docker-swarm-test:2"]
-    swarm.leader.run_command([*command, web.name])
-
-
 def test_a_task_runs_on_until_the_last_node_has_acknowledged(
     swarm: Cluster, deploy: Callable[..., Service], load: Load
 ) -> None:
@@ -66,10 +63,10 @@ def test_a_task_runs_on_until_the_last_node_has_acknowledged(
 
     with load(web, users=1, requests=REQUESTS, targets=(node.name,)) as run:
         with hearing_nothing(node):
-            begin_update(swarm, web)
+            begin_update(swarm.leader, web.name, "--image", NEW)
             with pytest.raises(DeadlineExceeded):
                 wait_until_one_stops(web, HELD_BACK_SECONDS)
-        web.wait_converged("docker-swarm-test:2")
+        web.wait_converged(NEW)
 
     assert run.lost == 0, run.explain()
     assert run.versions == {"1", "2"}
@@ -81,8 +78,8 @@ def test_without_it_the_node_sends_to_tasks_that_are_gone(
     web, node = deploy_elsewhere(swarm, deploy, labels={"swarm.withdraw": "off"})
 
     with load(web, users=1, requests=REQUESTS, targets=(node.name,)) as run, hearing_nothing(node):
-        begin_update(swarm, web)
-        web.wait_converged("docker-swarm-test:2")
+        begin_update(swarm.leader, web.name, "--image", NEW)
+        web.wait_converged(NEW)
 
     assert run.lost > 0, run.explain()
     assert not any(loss.received for loss in run.ledger.losses), run.explain()
