@@ -55,8 +55,14 @@ def _normal(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _VARYING.get(key, _normal(each)) for key, each in value.items()}
     if isinstance(value, list):
-        return [_normal(each) for each in value]
+        inner = [_normal(each) for each in value]
+        # Managers are listed by their ids, which are random.
+        return sorted(inner, key=lambda each: each["Addr"]) if _are_managers(inner) else inner
     return _normal_text(value) if isinstance(value, str) else value
+
+
+def _are_managers(values: list[Json]) -> bool:
+    return all(isinstance(each, dict) and each.keys() == {"NodeID", "Addr"} for each in values)
 
 
 def _normal_text(text: str) -> str:

@@ -134,7 +134,7 @@ def services_on(network_id: str, services: Iterable[BalancedService], addresses:
                 "EndpointIP": address,
                 "Info": {"Host IP": addresses.get(endpoint.node_id, "")},
             }
-            for endpoint in service.endpoints
+            for endpoint in sorted(service.endpoints, key=lambda endpoint: endpoint.task_name)
             if (address := endpoint.address_on(network_id)) is not None
         ]
         virtual = dict(service.virtual_addresses).get(network_id)
