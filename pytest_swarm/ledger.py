@@ -302,7 +302,8 @@ def _entry(
 ) -> Entry:
     return Entry(
         record=record,
-        request_class=DUPLICATE if len(finished) > 1 else record.request_class,
+        # What the client lost stays lost, however often the service has done it.
+        request_class=DUPLICATE if record.request_class == ANSWERED and len(finished) > 1 else record.request_class,
         phase=phase_at(phases, record.scheduled),
         ended_in=phase_at(phases, record.finished),
         received=tuple(received),

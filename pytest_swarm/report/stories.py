@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from pytest_swarm.ledger import DUPLICATE, UNSENT, ClientRecord, Entry, ServerEvent
+from pytest_swarm.ledger import UNSENT, ClientRecord, Entry, ServerEvent
 from pytest_swarm.phases import slots_replaced_at
 from pytest_swarm.report.timeline import Bar
 
@@ -50,7 +50,7 @@ class Stories:
         return events[0].time - self._origin if events else NEVER
 
     def _server_side(self, entry: Entry) -> str:
-        if entry.request_class == DUPLICATE:
+        if len(entry.finished) > 1:
             return f"finished {len(entry.finished)} times: by {_places(entry.finished)}"
         if entry.finished:
             return f"finished by {_places(entry.finished)}"

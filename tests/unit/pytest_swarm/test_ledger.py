@@ -48,13 +48,15 @@ def test_an_unknown_class_does_not_balance() -> None:
         balance([record(1, "fine")], [], STEADY, 1)
 
 
-@pytest.mark.parametrize("fate", ["answered", "reset"])
-def test_a_request_finished_twice_is_a_duplicate_whatever_the_client_saw(fate: str) -> None:
+@pytest.mark.parametrize(("fate", "duplicates", "lost"), [("answered", 1, 0), ("reset", 0, 1), ("unsent", 0, 0)])
+def test_a_request_finished_twice_is_a_duplicate_unless_the_client_lost_it(
+    fate: str, duplicates: int, lost: int
+) -> None:
     events = [finished(1, task="web.1.abc"), finished(1, task="web.2.def")]
     ledger = balance([record(1, fate)], events, STEADY, 1)
 
-    assert ledger.duplicates == 1
-    assert ledger.lost == 0
+    assert (ledger.duplicates, ledger.lost) == (duplicates, lost)
+    assert all("task web.1.abc" in loss.story() and "task web.2.def" in loss.story() for loss in ledger.losses)
 
 
 def test_a_log_line_that_was_read_twice_is_no_duplicate() -> None:
