@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What a member must remember beside its certificate, kept in `membership.json`."""
+    """What a member must remember beside its certificate."""
 
     address: str
     managers: tuple[str, ...]
@@ -38,6 +38,14 @@ class Remembered:
     def management_address(self) -> str:
         """ "address:port" of this node as a manager."""
         return f"{self.address}:{self.management_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """Of `membership.json`: one file, for a manager's certificate without its keys would found a swarm of its own."""
+
+    identity: NodeIdentity
+    remembered: Remembered
 
 
 class KeptMembership:
@@ -60,7 +68,7 @@ class KeptMembership:
     @property
     def exists(self) -> bool:
         """Whether the node is a member."""
-        return self._membership_path.exists()
+        return self._path.exists()
 
     @property
     def is_locked(self) -> bool:
@@ -68,19 +76,15 @@ class KeptMembership:
         return self._locker.is_locked
 
     def save(self, own: NodeIdentity, membership: Remembered) -> None:
-        """Keep both: in memory when the disk has them."""
-        sealed = replace(own, key_pem=self._locker.seal(own.key_pem))
-        sealed.save(self._directory / "certificates")
-        self._write(membership)
+        """Keep both, in memory too when the disk has them; a crash leaves the old or the new."""
+        self._write(own, membership)
         self.identity, self.remembered = own, membership
 
     def save_remembered(self, membership: Remembered) -> None:
-        """Keep what changes without the certificate; a crash leaves the old or the new.
-
-        In memory it is the new one also when the disk does not take it.
-        """
+        """Keep what changes without the certificate. In memory it is the new one also when the disk refuses it."""
+        own, _ = self.pair
         self.remembered = membership
-        self._write(membership)
+        self._write(own, membership)
 
     def remember_managers(self, managers: tuple[str, ...]) -> None:
         """The managers are others now."""
@@ -98,18 +102,18 @@ class KeptMembership:
     def load(self) -> tuple[NodeIdentity, Remembered]:
         """What was kept. Raises `OSError` when there is nothing, `ValueError` when it is damaged or locked."""
         own, membership = self.load_sealed()
-        self.identity = replace(own, key_pem=self._locker.open(own.key_pem))
-        self.remembered = replace(
+        opened = replace(
             membership,
             raft_key=self._locker.open(membership.raft_key),
             secrets_key=self._locker.open(membership.secrets_key),
         )
+        self.identity, self.remembered = replace(own, key_pem=self._locker.open(own.key_pem)), opened
         return self.pair
 
     def load_sealed(self) -> tuple[NodeIdentity, Remembered]:
-        """As `load`, the keys as they lie there."""
-        membership = msgspec.json.decode(self._membership_path.read_bytes(), type=Remembered)
-        return NodeIdentity.load(self._directory / "certificates"), membership
+        """As `load`, the keys as they lie there; nothing of it is kept in memory."""
+        content = msgspec.json.decode(self._path.read_bytes(), type=_Content)
+        return content.identity, content.remembered
 
     def unlock(self, unlock_key: str) -> None:
         """Let `load` open the keys. Raises `InvalidArgument` for what is no key, `WrongKey` for another one."""
@@ -143,15 +147,14 @@ class KeptMembership:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     @property
-    def _membership_path(self) -> Path:
+    def _path(self) -> Path:
         return self._directory / "membership.json"
 
-    def _write(self, membership: Remembered) -> None:
-        sealed = replace(
-            membership,
-            raft_key=self._locker.seal(membership.raft_key),
-            secrets_key=self._locker.seal(membership.secrets_key),
+    def _write(self, own: NodeIdentity, membership: Remembered) -> None:
+        seal = self._locker.seal
+        content = _Content(
+            replace(own, key_pem=seal(own.key_pem)),
+            replace(membership, raft_key=seal(membership.raft_key), secrets_key=seal(membership.secrets_key)),
         )
-        path = self._membership_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, msgspec.json.encode(sealed))
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(self._path, msgspec.json.encode(content))

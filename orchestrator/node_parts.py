@@ -29,7 +29,7 @@ HAND_OVER_DEADLINE_S = 1.0
 
 
 class NodeParts:
-    """One node's; whoever changes them holds the node's lock."""
+    """One node's agent, store and manager; whoever changes them holds the node's lock."""
 
     def __init__(
         self,
@@ -62,7 +62,6 @@ class NodeParts:
                 await self.start_manager(membership)
             except DamagedData as error:
                 # The agent goes on: the node's tasks are not to blame, and a demotion makes a sound node of it.
-                self.store = None
                 self.damage = str(error)
                 logger.error("this manager does not take part: %s", error)
         self.agent = self.make_agent(own.node_id, membership)
@@ -113,28 +112,32 @@ class NodeParts:
             await self.start_manager(membership)
 
     async def start_manager(self, membership: Remembered) -> None:
-        """Start the store and what serves from it. Raises `DamagedData` and `OSError`."""
-        self.store = store = RaftStore(
+        """Start the store and what serves from it, or neither. Raises `DamagedData` and `OSError`."""
+        self.store = RaftStore(
             membership.address,
             self.raft_directory,
             membership.raft_key,
             peers=membership.raft_peers,
             log_key=membership.secrets_key,
         )
-        store.start()
-        store.subscribe(_ends_with(store))
-        store.subscribe(self._follow_lock)
-        raft = Membership(store)
-        self.manager = Manager(
-            store,
-            server_tls=self._serving,
-            client_tls=self.connecting,
-            secrets_key=membership.secrets_key,
-            add_raft_member=raft.add_manager,
-            remove_raft_member=raft.remove_manager,
-            api=self._make_api(),
-        )
-        await self.manager.start(membership.address, membership.management_port)
+        try:
+            self.store.start()
+            self.store.subscribe(_ends_with(self.store))
+            self.store.subscribe(self._follow_lock)
+            raft = Membership(self.store)
+            self.manager = Manager(
+                self.store,
+                server_tls=self._serving,
+                client_tls=self.connecting,
+                secrets_key=membership.secrets_key,
+                add_raft_member=raft.add_manager,
+                remove_raft_member=raft.remove_manager,
+                api=self._make_api(),
+            )
+            await self.manager.start(membership.address, membership.management_port)
+        except BaseException:
+            await self.stop_manager()
+            raise
 
     async def stop_manager(self) -> None:
         """Stop both, if they run."""

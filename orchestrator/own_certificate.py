@@ -43,7 +43,7 @@ class OwnCertificate:
         return roots.trust_of(own.certificate_pem, own.ca_pem)
 
     async def renew_certificate(self) -> None:
-        """Get a new certificate, live by it, and take on the role it names. Raises `ClusterError`."""
+        """Get a new certificate, live by it, and take on the role it names. Raises `ClusterError` and `OSError`."""
         key, request = authority.certificate_request()
         reply = await joining.renew(RenewRequest(request), self._managers, self._parts.connecting(), RENEW_DEADLINE_S)
         async with self._changing:
@@ -59,7 +59,11 @@ class OwnCertificate:
                 self._parts.make_contexts(own.trusting(root))
 
     async def become_voter(self) -> None:
-        """Ask to take part in the consensus, this manager's store being there for it. Raises `ClusterError`."""
+        """Ask to take part in the consensus. Raises `ClusterError`, and `OSError` when the store cannot be started."""
+        async with self._changing:
+            if self._parts.manager is None and self._kept.remembered is not None:
+                # It could not be when the certificate was exchanged.
+                await self._parts.start_manager(self._kept.remembered)
         await joining.become_raft_member(self._managers, self._parts.connecting(), RENEW_DEADLINE_S)
 
     @property

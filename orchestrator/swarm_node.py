@@ -152,7 +152,7 @@ class SwarmNode:
             raise InvalidArgument(f"advertised address {address} must stay {membership.address}")
         await self._parts.stop_manager()
         await asyncio.to_thread(recovery.stand_alone, self._parts.raft_directory)
-        alone = replace(membership, managers=(f"{address}:{MANAGEMENT_PORT}",), raft_peers=())
+        alone = replace(membership, managers=(membership.management_address,), raft_peers=())
         self._kept.save_remembered(alone)
         await self._parts.start_manager(alone)
         store = self._parts.store

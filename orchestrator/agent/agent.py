@@ -92,11 +92,17 @@ class Agent:
         await self._worker.close()
 
     async def leave(self) -> None:
-        """End the session, and every container and rule of the swarm on this node."""
+        """End the session, and every container and rule of the swarm on this node.
+
+        A network that somebody's own container uses stays, and goes when the node next belongs to a swarm.
+        """
         await end_duties(*self._duties)
         await self._worker.erase_all()
         await self._worker.close()
-        await self._data_plane.remove()
+        try:
+            await self._data_plane.remove()
+        except OSError as error:
+            logger.error("not everything of the swarm's networks could be removed: %s", error)
 
     async def hello(self) -> Hello:
         """The node as it is now."""

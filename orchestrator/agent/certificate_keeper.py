@@ -45,7 +45,10 @@ class Membership(Protocol):
         ...
 
     async def renew_certificate(self) -> None:
-        """Get a new certificate and live by it. Raises `ClusterError` when no manager gave one."""
+        """Get a new certificate and live by it.
+
+        Raises `ClusterError` when no manager gave one, `OSError` when it cannot be kept or its role not be taken on.
+        """
         ...
 
     async def become_voter(self) -> None:
@@ -91,8 +94,9 @@ class CertificateKeeper:
                     certified(self._membership.trust)
                 if self._waits_for_vote():
                     await self._membership.become_voter()
-            except ClusterError as error:
-                logger.info("certificate or role not renewed yet: %s", error)
+            except (ClusterError, OSError) as error:
+                # No manager, a full disk or a port that is taken: the node goes on as it is.
+                logger.warning("certificate or role not renewed yet: %s", error)
                 await asyncio.sleep(RETRY_INTERVAL_S)
                 continue
             # Asked to vote, the word of it comes with the next assignments: until then nothing is to be done.

@@ -96,7 +96,7 @@ class Lifecycle(Protocol):
         ...
 
     async def init(self, options: InitOptions) -> str:
-        """Found a cluster and return this node's id. Raises `InvalidArgument` for an address that is no node's own."""
+        """Found a cluster and return this node's id. Raises `InvalidArgument` for an address that is not its own."""
         ...
 
     async def join(self, options: JoinOptions) -> None:

@@ -13,10 +13,8 @@ import os
 import re
 import ssl
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -79,22 +77,6 @@ class NodeIdentity:
     def trusting(self, ca_pem: str) -> "NodeIdentity":
         """The same, trusting another root."""
         return replace(self, ca_pem=ca_pem)
-
-    def save(self, directory: Path) -> None:
-        """Write the identity, for the owner's eyes only; a crash leaves the old or the new one. Raises `OSError`."""
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = directory / "identity.draft"
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(self))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(directory / "identity.json")
-
-    @classmethod
-    def load(cls, directory: Path) -> "NodeIdentity":
-        """The identity that `save` wrote. Raises `OSError` when there is none, `ValueError` when it is damaged."""
-        return msgspec.json.decode((directory / "identity.json").read_bytes(), type=cls)
 
 
 # Founding and tokens ---------------------------------------------------------------------------------------

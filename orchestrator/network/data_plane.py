@@ -89,6 +89,6 @@ class KernelDataPlane:
             await self._name_firewall.remove()
             await asyncio.to_thread(self._addresses.remove_others, ())
             await self._ingress.remove()
-            await self._overlay.remove()
             self._serving = frozenset()
             self._applied, self._avoided = None, frozenset()
+            await self._overlay.remove()

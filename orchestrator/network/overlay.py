@@ -61,13 +61,19 @@ class Overlay:
             await asyncio.to_thread(lambda: self._tunnels.forget_neighbours(addresses))
 
     async def remove(self) -> None:
-        """Take all tunnels and networks of ours away. Raises `OSError` when one is still in use."""
+        """Take all tunnels and networks of ours away. Raises `OSError` when one is still in use; the others go."""
         present = await asyncio.to_thread(lambda: self._tunnels.observe())
         names = tuple(tunnel.name for tunnel in present.tunnels)
         await asyncio.to_thread(lambda: self._tunnels.change(TunnelChanges(delete=names)))
         self._ensured.clear()
+        refusals = []
         for network_id in await self._bridge_networks.names():
-            await self._bridge_networks.remove(network_id)
+            try:
+                await self._bridge_networks.remove(network_id)
+            except OSError as refusal:
+                refusals.append(refusal)
+        if refusals:
+            raise refusals[0]
 
     async def _ensure_bridges(self, networks: Sequence[AttachedNetwork], present: Collection[str]) -> bool:
         """Make the engine have the networks; whether it was asked for any, and so may have made bridges anew."""

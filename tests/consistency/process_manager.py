@@ -34,7 +34,7 @@ MANAGERS = 3
 FOUNDING_DEADLINE = 60.0
 CLUSTER_FILE = "cluster.json"
 API_SOCKET = "docker.sock"
-CERTIFICATES = "certificates"
+IDENTITY_FILE = "identity.json"
 NETWORK_FILE = "network"
 
 
@@ -50,7 +50,7 @@ def address_of(directory: Path, number: int) -> str:
 
 async def serve(directory: Path, number: int) -> None:
     """Run the manager for ever."""
-    own = NodeIdentity.load(directory / name_of(number) / CERTIFICATES)
+    own = msgspec.json.decode((directory / name_of(number) / IDENTITY_FILE).read_bytes(), type=NodeIdentity)
     cluster = msgspec.json.decode((directory / CLUSTER_FILE).read_bytes(), type=Cluster)
     address = address_of(directory, number)
     first_peers = [address_of(directory, other) for other in range(1, number)]
@@ -123,7 +123,8 @@ def prepare_group(directory: Path, network: str) -> None:
     (directory / CLUSTER_FILE).write_bytes(msgspec.json.encode(cluster))
     for number in range(1, MANAGERS + 1):
         own = authority.issue(cluster, name_of(number), NodeRole.MANAGER, clock.now())
-        own.save(directory / name_of(number) / CERTIFICATES)
+        (directory / name_of(number)).mkdir()
+        (directory / name_of(number) / IDENTITY_FILE).write_bytes(msgspec.json.encode(own))
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """What a member's disk holds, in clear and locked."""
 
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from orchestrator import clock
+from orchestrator import clock, kept_membership
 from orchestrator.kept_membership import KeptMembership, Remembered
 from orchestrator.manager import authority, secret_vault
 from orchestrator.manager.key_locker import new_unlock_key
@@ -31,8 +33,33 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     kept.save(OWN, REMEMBERED)
     again = KeptMembership(tmp_path / "swarm")
     assert (again.exists, again.is_locked, again.load()) == (True, False, (OWN, REMEMBERED))
+    assert [(file.name, file.stat().st_mode & 0o777) for file in (tmp_path / "swarm").iterdir()] == [
+        ("membership.json", 0o600)
+    ]
+    assert (tmp_path / "swarm").stat().st_mode & 0o777 == 0o700
     again.forget()
     assert not (tmp_path / "swarm").exists()
+
+
+def test_what_is_damaged_is_noticed(tmp_path: Path) -> None:
+    kept = KeptMembership(tmp_path)
+    kept.save(OWN, REMEMBERED)
+    (tmp_path / "membership.json").write_text("{")
+    with pytest.raises(ValueError, match="truncated"):
+        KeptMembership(tmp_path).load()
+
+
+def test_a_disk_that_is_full_leaves_the_member_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptMembership(tmp_path)
+    kept.save(OWN, REMEMBERED)
+    changed = replace(OWN, role=NodeRole.WORKER)
+    monkeypatch.setattr(kept_membership, "write_atomically", Mock(side_effect=OSError("no space left on device")))
+    with pytest.raises(OSError, match="no space"):
+        kept.save(changed, REMEMBERED)
+    # A term must be obeyed all the same, until the daemon is restarted.
+    kept.remember_term(7)
+    assert kept.pair == (OWN, replace(REMEMBERED, term=7))
+    assert KeptMembership(tmp_path).load() == (OWN, REMEMBERED)
 
 
 def test_locked_it_holds_no_key_and_opens_with_the_unlock_key(tmp_path: Path) -> None:

@@ -2,19 +2,25 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.api.backend import Addresses, InitOptions, JoinOptions
+from orchestrator.api.backend import Addresses, InitOptions, JoinOptions, LocalNodeState
 from orchestrator.model.errors import InvalidArgument, Unavailable
+from orchestrator.model.node import NodeRole
+from orchestrator.raft.node import RAFT_PORT
+from orchestrator.state.actions import UpdateNodeSpec
 from orchestrator.swarm_node import SwarmNode
 from orchestrator.testing.cluster_backend import FakeEngineClient
 from orchestrator.testing.fake_data_plane import FakeDataPlane
-from tests.unit.swarm_of_nodes import DEADLINE_S, fake_adapters, until
+from tests.unit.swarm_of_nodes import DEADLINE_S, cluster_of, fake_adapters, nodes, until
 
 # The consensus listens on a port of its own: runs side by side must not meet.
 _OWN = f"{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
@@ -87,3 +93,46 @@ def test_an_advertised_port_is_the_one_listened_on(tmp_path: Path) -> None:
             assert not node.local.node_id
 
     asyncio.run(scenario())
+
+
+def test_a_node_leaves_although_a_container_of_somebody_s_own_uses_its_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        kernel = FakeDataPlane()
+        monkeypatch.setattr(kernel, "remove", AsyncMock(side_effect=OSError("network webnet has active endpoints")))
+        async with a_node(tmp_path, kernel) as node:
+            await found(node, "0.0.0.0:12377")
+            await node.leave(force=True)
+            assert node.local.state is LocalNodeState.INACTIVE
+            await found(node, "0.0.0.0:12377")
+
+    asyncio.run(asyncio.wait_for(scenario(), 3 * DEADLINE_S))
+    assert "network webnet has active endpoints" in caplog.text
+
+
+def test_a_promoted_node_whose_port_is_taken_becomes_a_manager_when_it_is_free(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with nodes(tmp_path) as rig:
+            first = await rig.found()
+            worker = await rig.join(2, cluster_of(first).worker_token)
+            assert first.manager is not None
+            node = first.manager.state.nodes[worker.local.node_id]
+            with socket.create_server((rig.address(2), RAFT_PORT)):
+                spec = replace(node.spec, role=NodeRole.MANAGER)
+                await first.manager.propose((UpdateNodeSpec(node.id, node.version, spec),))
+                await until(lambda: worker.certificate.certified_role is NodeRole.MANAGER)
+                await until(lambda: caplog.text.count("not renewed yet") >= 2)
+                assert worker.manager is None
+            await until(lambda: worker.manager is not None and worker.consensus is not None)
+            await until(lambda: len(cluster_managers(first)) == 2)
+
+    asyncio.run(scenario())
+
+
+def cluster_managers(node: SwarmNode) -> list[str]:
+    """Ids of those that this manager has as managers."""
+    assert node.manager is not None
+    return [each.id for each in node.manager.state.nodes.values() if each.role is NodeRole.MANAGER]

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from orchestrator.api.backend import LocalNodeState
+from orchestrator.kept_membership import KeptMembership
 from orchestrator.manager import authority
-from orchestrator.manager.authority import NodeIdentity
 from orchestrator.model.cluster import ClusterSpec
 from orchestrator.model.errors import InvalidArgument, Unavailable, WrongKey
 from orchestrator.model.node import MANAGEMENT_PORT
@@ -54,7 +54,7 @@ def test_every_node_follows_to_another_root_and_is_never_lost(tmp_path: Path) ->
         second = await rig.join(2, cluster_of(first).manager_token)
         worker = await rig.join(3, old_token)
         await until(lambda: ready(first) == 3)
-        stolen = NodeIdentity.load(rig.directory(3) / "certificates")
+        stolen, _ = KeptMembership(rig.directory(3)).load()
         assert await says(rig.address(1), authority.client_context(stolen), "/session") == 400
         lost: list[int] = []
         assert first.manager is not None
@@ -129,14 +129,14 @@ def test_the_lock_follows_the_cluster_s_settings_on_every_manager(tmp_path: Path
         second = await rig.join(2, cluster_of(first).manager_token)
         await rig.join(4, cluster_of(first).manager_token)
         await rig.join(3, cluster_of(first).worker_token)
-        assert "identity.json" in in_clear(rig.directory(1))
+        assert "membership.json" in in_clear(rig.directory(1))
         assert first.manager is not None
         key = first.manager.new_unlock_key()
         await first.manager.propose((SetUnlockKey(key),))
         for number in (1, 2, 4):
             await until(lambda number=number: in_clear(rig.directory(number)) == [])
         # Workers are never locked: nobody would be there to unlock them.
-        assert in_clear(rig.directory(3)) == ["identity.json"]
+        assert in_clear(rig.directory(3)) == ["membership.json"]
         second = await rig.restart(2)
         assert second.local.state is LocalNodeState.LOCKED
         changed = first.manager.new_unlock_key()

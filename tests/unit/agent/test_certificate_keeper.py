@@ -25,14 +25,13 @@ class Node:
         self.renewals = 0
         self.votes = 0
         self.told: list[NodeTrust] = []
-        self.failures = 0
+        self.failures: list[Exception] = []
         self.trust = NodeTrust("old", "subject", "old")
         self.next_issuer = "old"
 
     async def renew_certificate(self) -> None:
         if self.failures:
-            self.failures -= 1
-            raise Unavailable("no manager")
+            raise self.failures.pop()
         self.renewals += 1
         self.certified_role = self.next_role
         self.certificate_life = (clock.now(), clock.now() + 1000)
@@ -96,7 +95,7 @@ def test_a_demoted_node_renews(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate_keeper, "RETRY_INTERVAL_S", 0.001)
     node = Node()
     node.certified_role = MANAGER
-    node.failures = 2
+    node.failures = [Unavailable("no manager"), OSError("no space left on device")]
 
     async def scenario(keeper: CertificateKeeper) -> None:
         keeper.heard(MANAGER, MANAGER)
@@ -129,7 +128,7 @@ def test_a_renewal_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(certificate_keeper, "SPREAD_S", 0.001)
     monkeypatch.setattr(certificate_keeper, "RETRY_INTERVAL_S", 0.001)
     node = Node()
-    node.next_issuer, node.failures = "new", 3
+    node.next_issuer, node.failures = "new", 3 * [Unavailable("no manager")]
 
     async def scenario(keeper: CertificateKeeper) -> None:
         keeper.heard(WORKER, WORKER, NodeTrust("old", "subject", "new"))

@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -83,20 +82,8 @@ def test_what_is_no_request_is_refused(request_pem: str) -> None:
         authority.sign(CLUSTER, request_pem, "n1", NodeRole.WORKER, NOW)
 
 
-def test_identity_survives_on_disk_for_its_owner_only(tmp_path: Path) -> None:
-    directory = tmp_path / "certificates"
-    MANAGER.save(directory)
-    WORKER.save(directory)
-    assert NodeIdentity.load(directory) == WORKER
-    assert [(file.name, file.stat().st_mode & 0o777) for file in directory.iterdir()] == [("identity.json", 0o600)]
-    assert directory.stat().st_mode & 0o777 == 0o700
+def test_a_certificate_says_when_it_ends() -> None:
     assert WORKER.expires_at == pytest.approx(NOW + ClusterSpec().node_certificate_expiry, abs=1)
-
-
-def test_damaged_identity_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "identity.json").write_text("{")
-    with pytest.raises(ValueError, match="truncated"):
-        NodeIdentity.load(tmp_path)
 
 
 # TLS -------------------------------------------------------------------------------------------------------
