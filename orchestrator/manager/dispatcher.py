@@ -127,7 +127,7 @@ class Dispatcher:
             self._in_background(previous.socket.close(message=b"a newer session took over"))
         self._sessions[session.node_id] = session
         logger.info("session opened node=%s", session.node_id)
-        pusher = asyncio.create_task(self._push(session))
+        pusher = asyncio.create_task(self._keep_pushing(session))
         try:
             await self._admit(session, hello)
             await self._listen(session)
@@ -213,6 +213,14 @@ class Dispatcher:
             logger.info("a report was overtaken: %s", refusal)
             return False
         return True
+
+    async def _keep_pushing(self, session: _AgentSession) -> None:
+        try:
+            await self._push(session)
+        except Exception:
+            # Whatever it is: the agent would wait for assignments without a word of why none come.
+            logger.exception("no assignments can be sent node=%s", session.node_id)
+            await session.socket.close()
 
     async def _push(self, session: _AgentSession) -> None:
         """Send assignments when they changed, and once a heartbeat period so that the agent hears us live."""

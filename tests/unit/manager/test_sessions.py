@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -205,6 +206,23 @@ def test_a_changed_order_is_sent_without_being_asked() -> None:
             await until(lambda: bool(rig.agent.received))
             await rig.store.propose((SetDesiredState("t1", TaskState.SHUTDOWN),))
             await until(lambda: rig.agent.received[-1].tasks[0].ordered_state is TaskState.SHUTDOWN)
+
+    asyncio.run(scenario())
+
+
+def test_a_session_in_which_nothing_can_be_sent_is_ended_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        rig = Rig()
+        with monkeypatch.context() as broken:
+            broken.setattr(dispatcher, "tasks_for", Mock(side_effect=KeyError("no such task")))
+            async with rig.running():
+                await until(lambda: "no assignments can be sent node=n1" in caplog.text)
+                assert "no such task" in caplog.text
+                broken.undo()
+                # The agent came back by itself.
+                await until(lambda: bool(rig.agent.received))
 
     asyncio.run(scenario())
 
