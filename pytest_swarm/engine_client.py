@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket as socket_module
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,8 @@ API_TIMEOUT_SECONDS = 60
 # Docker 20.10, the first with private control groups for a container: without them nodes would share theirs.
 OLDEST_API = (1, 41)
 _UNIX_SCHEME = "http+unix://"
+# Nodes boot in threads.
+_ENVIRONMENT_LOCK = threading.Lock()
 
 
 class DockerUnavailable(Exception):
@@ -38,7 +42,7 @@ def connect_host() -> docker.DockerClient:
     from docker.utils import parse_host
 
     try:
-        environment = {name: value for name, value in os.environ.items() if not _names_a_node(name, value)}
+        environment = _engine_environment()
         address = parse_host(environment.get("DOCKER_HOST"))
     except DockerException as error:
         raise DockerUnavailable(f"DOCKER_HOST is {os.environ['DOCKER_HOST']!r}: {_one_line(error)}") from None
@@ -55,6 +59,11 @@ def connect_host() -> docker.DockerClient:
             client.close()
         raise
     return client
+
+
+def _engine_environment() -> dict[str, str]:
+    """What docker-py shall take the engine's address from."""
+    return {name: value for name, value in os.environ.items() if not _names_a_node(name, value)}
 
 
 def _names_a_node(variable: str, value: str) -> bool:
@@ -86,21 +95,42 @@ def _probe(path: str) -> None:
 
 
 def new_container(image: str) -> DockerContainer:
-    """Describe a container for testcontainers to start."""
+    """Describe a container for testcontainers to start, on the engine of `connect_host`."""
     _disable_reaper()
     from testcontainers.core.container import DockerContainer
 
-    return DockerContainer(image)
+    with _same_engine() as settings:
+        return DockerContainer(image, docker_client_kw=settings)
 
 
 def new_network(name: str, parameters: dict[str, object]) -> Network:
-    """Describe a network for testcontainers to create; `parameters` are those of docker-py's `networks.create`."""
+    """Describe a network for testcontainers to create, on the engine of `connect_host`.
+
+    `parameters` are those of docker-py's `networks.create`.
+    """
     _disable_reaper()
     from testcontainers.core.network import Network
 
-    network = Network(docker_network_kw=parameters)
+    with _same_engine() as settings:
+        network = Network(docker_client_kw=settings, docker_network_kw=parameters)
     network.name = name
     return network
+
+
+@contextlib.contextmanager
+def _same_engine() -> Iterator[dict[str, object]]:
+    """Keep testcontainers from choosing an engine by its own rules, and from writing its choice into our environment.
+
+    Those are `docker context` and `~/.testcontainers.properties`, which `connect_host` does not go by.
+    """
+    with _ENVIRONMENT_LOCK:
+        before = os.environ.get("DOCKER_HOST")
+        try:
+            yield {"environment": _engine_environment()}
+        finally:
+            os.environ.pop("DOCKER_HOST", None)
+            if before is not None:
+                os.environ["DOCKER_HOST"] = before
 
 
 def release_container_client(container: DockerContainer) -> None:

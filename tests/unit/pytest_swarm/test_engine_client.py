@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import docker
 import pytest
+import testcontainers.core.docker_client
 
 from pytest_swarm import engine_client
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
@@ -147,3 +149,21 @@ def test_a_node_of_a_cluster_hosts_no_cluster(monkeypatch: pytest.MonkeyPatch) -
     connect_host()
 
     assert asked == ["/var/run/docker.sock", None]
+
+
+@pytest.mark.parametrize("context", [None, "tcp://127.0.0.1:1"], ids=["a-node", "a-context"])
+def test_containers_and_networks_are_made_where_the_cluster_is(
+    monkeypatch: pytest.MonkeyPatch, context: str | None
+) -> None:
+    """Not where testcontainers would: at the node that `cluster env` put into the shell, or a context's engine."""
+    node = f"unix://{tempfile.gettempdir()}/swarm-0badcafe-x/n1/docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", node)
+    if context is not None:
+        monkeypatch.setattr(testcontainers.core.docker_client, "get_docker_host", lambda: context)
+
+    for made in (engine_client.new_container("image"), engine_client.new_network("network", {})):
+        assert made._docker.client.api.base_url == "http+docker://localhost"
+        assert made._docker.client.api.get_adapter("http+docker://localhost").socket_path == "/var/run/docker.sock"
+        made._docker.client.close()
+
+    assert os.environ["DOCKER_HOST"] == node
