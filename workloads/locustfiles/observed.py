@@ -37,6 +37,8 @@ from workloads.locustfiles.http_client import (
 from workloads.locustfiles.records import RecordFile
 
 _FLUSH_SECONDS = 0.2
+_LAST_LOOK_SECONDS = 0.1
+"""How long before Locust kills its users they are counted."""
 _CONTROL_TIMEOUTS = Settings()
 # Where urllib3 and geventhttpclient keep the error that they wrap, and what the latter's own are called.
 _WRAPPED = ("reason", "original")
@@ -59,19 +61,35 @@ class Observer:
         self._control = self._watch_control(os.environ["SWARM_CONTROL"])
         self._flusher = gevent.spawn(self._flush)
         self.finished = 0
+        self._in_flight = 0
+        self._last_look: gevent.Greenlet | None = None
 
     def note(self, event: dict[str, Any]) -> None:
         """Write down a request that has ended."""
         self.finished += 1
         self._records.write(self._outcome(event))
 
+    def begin_to_stop(self) -> None:
+        """Look after the users that are in a task still when Locust's patience with them ends: it kills them then.
+
+        A request that is killed fires no event: it would be in no book at all.
+        """
+        patience = self._environment.stop_timeout or 0.0
+        self._last_look = gevent.spawn_later(max(patience - _LAST_LOOK_SECONDS, 0.0), self._look)
+
+    def _look(self) -> None:
+        runner = self._environment.runner
+        self._in_flight = len(runner.user_greenlets) if runner is not None else 0
+
     def close(self) -> None:
         """End the books when Locust has stopped its users."""
         self._flusher.kill()
+        if self._last_look is not None:
+            self._last_look.kill()
         self._records.close()
         if self._control is not None:
             self._control.stop()
-        account = {"requested": self.finished, "in_flight": 0, "clients": sorted(self._clients())}
+        account = {"requested": self.finished, "in_flight": self._in_flight, "clients": sorted(self._clients())}
         (self._directory / "end.json").write_text(json.dumps(account), encoding="utf-8")
 
     def _outcome(self, event: dict[str, Any]) -> Outcome:
@@ -156,4 +174,5 @@ def _chain(error: BaseException, depth: int = 8) -> Iterator[BaseException]:
 def start(environment: Environment, **_: Any) -> None:
     observer = Observer(environment)
     environment.events.request.add_listener(lambda **event: observer.note(event))  # type: ignore[no-untyped-call]
+    environment.events.test_stopping.add_listener(lambda **_: observer.begin_to_stop())  # type: ignore[no-untyped-call]
     environment.events.test_stop.add_listener(lambda **_: observer.close())  # type: ignore[no-untyped-call]

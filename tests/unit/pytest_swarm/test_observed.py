@@ -42,19 +42,22 @@ class Visitor({base}):
                 response.failure("not what was asked for")
 """
 ACTIONS = ("ok", "error", "redirect", "short-body", "close", "reset", "hang", "ok", "ok")
+USERS = 3
 
 
-def run(directory: Path, base: str, server: ScriptedServer) -> tuple[Ledger, dict[str, object]]:
+def run(
+    directory: Path, base: str, server: ScriptedServer, *, client_timeout: float = 0.5, read_timeout: float = 5.0
+) -> tuple[Ledger, dict[str, object]]:
     file = directory / "locustfile.py"
     fast = base == "FastHttpUser"
     file.write_text(
         THEIRS.format(
             base=base,
-            timeouts="network_timeout = connection_timeout = 0.5" if fast else "",
-            patience=", allow_redirects=False" + ("" if fast else ", timeout=0.5"),
+            timeouts=f"network_timeout = connection_timeout = {client_timeout}" if fast else "",
+            patience=", allow_redirects=False" + ("" if fast else f", timeout={client_timeout}"),
         )
     )
-    settings = settle({"locustfile": file, "users": 3, "duration": 3, "read_timeout": 5})
+    settings = settle({"locustfile": file, "users": USERS, "duration": 3, "read_timeout": read_timeout})
     target = f"127.0.0.1:{server.port}"
     command = foreign_command(settings, target, str(file), str(CLOSED.parents[2]), str(directory))
     environment = {"SWARM_RECORDS": str(directory), "SWARM_RUN_ID": "load1", "SWARM_CONTROL": target}
@@ -93,3 +96,17 @@ def test_their_requests_are_on_record(tmp_path: Path, base: str) -> None:
     assert ledger.counts["answered"] == expected["ok"]
     assert {record.request_class for record in records_in(tmp_path / "control.jsonl")} == {"answered"}
     assert "on a connection its client does not tell of" in ledger.losses[0].story()
+
+
+@pytest.mark.parametrize("base", ["HttpUser", "FastHttpUser"])
+def test_requests_that_hang_to_the_end_are_told_of(tmp_path: Path, base: str) -> None:
+    """Their clients have more patience than Locust has with its users: it kills them, and no event tells of it."""
+
+    def script(identity: str) -> str:
+        return "ok" if identity.startswith("control") else "hang"
+
+    with scripted_server(script) as server:
+        ledger, account = run(tmp_path, base, server, client_timeout=60.0, read_timeout=1.0)
+
+    assert account["in_flight"] == USERS
+    assert ledger.requested == 0
