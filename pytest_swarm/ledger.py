@@ -217,7 +217,7 @@ class Ledger:
 
     @property
     def operations_seconds(self) -> float:
-        """How long the operations during the run took together, faults aside."""
+        """For how long any operation went on during the run, faults aside: two at once count once."""
         return sum(
             phase.finished - phase.started
             for phase in self.phases

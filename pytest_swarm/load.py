@@ -167,8 +167,8 @@ class LoadRun:
 
     @property
     def update_seconds(self) -> float:
-        """How long the operations during the load took together, faults not counted."""
-        return sum(operation.seconds for operation in self.operations if not operation.is_fault)
+        """For how long any operation went on during the load, faults not counted."""
+        return self.ledger.operations_seconds
 
     def explain(self) -> str:
         """The balance, what it cannot show, what the control target saw, and the story of each lost request."""
