@@ -23,6 +23,7 @@ from pytest_swarm.progress import Progress
 from pytest_swarm.service import CONVERGE_SECONDS, Service
 from pytest_swarm.service_images import Archive, Source, as_archives, load_into_all
 from pytest_swarm.service_spec import Deployment, Healthcheck, Order, service_spec
+from pytest_swarm.submission import submit
 from pytest_swarm.trying import try_all
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
@@ -208,21 +209,13 @@ class Cluster:
             node.close()
 
     def _set_availability(self, name: str, availability: str, timeout: float) -> str:
-        from docker.errors import APIError
-
-        def attempt() -> Done[str] | NotYet:
+        def change() -> str:
             nodes = {node["Description"]["Hostname"]: node for node in self.api.nodes()}
             node = nodes[self.node(name).name]
-            spec = {**node["Spec"], "Availability": availability}
-            try:
-                self.api.update_node(node["ID"], node["Version"]["Index"], spec)
-            except APIError as error:
-                if "out of sequence" not in str(error.explanation):
-                    raise
-                return NotYet(str(error.explanation))
-            return Done(str(node["ID"]))
+            self.api.update_node(node["ID"], node["Version"]["Index"], {**node["Spec"], "Availability": availability})
+            return str(node["ID"])
 
-        return wait_until(attempt, what=f"{availability} of node {name} to be accepted", timeout=timeout)
+        return submit(change, what=f"{availability} of node {name}", timeout=timeout)
 
     def _find_leader(self) -> Done[Node] | NotYet:
         from docker.errors import DockerException

@@ -96,9 +96,12 @@ def find_all(host: docker.DockerClient) -> list[Found]:
 def find(host: docker.DockerClient, name: str) -> Found:
     """The cluster of this name, or of the run of this name. Raises NoSuchCluster."""
     clusters = find_all(host)
-    for cluster in clusters:
-        if name in (cluster.name, cluster.owner.run):
-            return cluster
+    found = [cluster for cluster in clusters if name in (cluster.name, cluster.owner.run)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        runs = " or ".join(cluster.owner.run for cluster in found)
+        raise NoSuchCluster(f"there are {len(found)} clusters {name!r}: give the one you mean by its run, {runs}")
     there_are = f"there is {', '.join(cluster.name for cluster in clusters)}" if clusters else "there is none"
     raise NoSuchCluster(f"there is no cluster {name!r}: {there_are}")
 

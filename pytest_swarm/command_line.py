@@ -186,7 +186,7 @@ def _env(host: docker.DockerClient, options: argparse.Namespace, progress: Progr
         raise CommandError(f"cluster {found.name} has no node {options.node!r}: it has {', '.join(found.nodes)}")
     address = found.address(options.node)
     if not address:
-        raise CommandError(f"{options.node} of cluster {found.name} does not run: remove the cluster and make it anew")
+        raise CommandError(_does_not_run(found.name, options.node))
     invocation = shlex.join([sys.executable, "-m", "pytest_swarm", "cluster", "env", options.name, options.node])
     sys.stdout.write(
         f"export DOCKER_HOST={shlex.quote(f'unix://{found.socket(options.node)}')}\n"
@@ -196,6 +196,10 @@ def _env(host: docker.DockerClient, options: argparse.Namespace, progress: Progr
     return 0
 
 
+def _does_not_run(cluster: str, node: str) -> str:
+    return f"{node} of cluster {cluster} does not run: remove the cluster and make it anew"
+
+
 def _load(host: docker.DockerClient, options: argparse.Namespace, progress: Progress) -> int:
     from pytest_swarm.clusters import find
     from pytest_swarm.engine_client import connect_node
@@ -203,6 +207,9 @@ def _load(host: docker.DockerClient, options: argparse.Namespace, progress: Prog
     from pytest_swarm.service_images import Source, as_archives, load_into_all, tag_in
 
     found = find(host, options.name)
+    for node in found.nodes:
+        if not found.address(node):
+            raise CommandError(_does_not_run(found.name, node))
     path = Path(options.source)
     source: Source = path if path.exists() else options.source
     tag = options.tag or (tag_in(path) if path.is_file() else options.source)

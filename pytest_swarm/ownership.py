@@ -89,13 +89,13 @@ def holding(directory: Path) -> Iterator[None]:
 
 
 def is_in_use(directory: Path) -> bool:
-    """Whether some process holds the cluster whose folder this is."""
-    if not (directory / _LOCK_FILE).exists():
-        return False
+    """Whether some process holds the cluster whose folder this is, or it is another user's."""
     try:
+        if not (directory / _LOCK_FILE).exists():
+            return False
         with holding(directory):
             return False
-    except InUse:
+    except (InUse, PermissionError):
         return True
 
 

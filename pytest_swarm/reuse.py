@@ -24,8 +24,6 @@ from pytest_swarm.service_images import Archive
 if TYPE_CHECKING:
     import docker
 
-    from pytest_swarm.service_images import Archive
-
 IMAGES_FILE = "images.json"
 
 

@@ -11,13 +11,13 @@ from pytest_swarm.conditions import ROLLED_BACK, UPDATED, nodes_down, service_co
 from pytest_swarm.observer import TaskObserver, Transition, replacements
 from pytest_swarm.phases import Operation
 from pytest_swarm.service_spec import Deployment, Spec, image_of, with_forced_update, with_image, with_replicas
+from pytest_swarm.submission import submit
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
 if TYPE_CHECKING:
     from pytest_swarm.cluster import Cluster
 
 CONVERGE_SECONDS = 120.0
-_PASSING_REFUSALS = ("out of sequence", "does not have a leader")
 
 
 class Service:
@@ -98,11 +98,11 @@ class Service:
 
         self._observer.stop()
         try:
-            self.cluster.api.remove_service(self.id)
+            submit(lambda: self.cluster.api.remove_service(self.id), what=f"removal of {self.name}", timeout=timeout)
         except NotFound:
-            return
-        finally:
             self.cluster.forget(self)
+            return
+        self.cluster.forget(self)
         wait_until(self._containers_gone, what=f"removal of {self.name}", timeout=timeout)
 
     def stop_watching(self) -> None:
@@ -145,7 +145,7 @@ class Service:
         ends: Collection[str] = UPDATED,
     ) -> Operation:
         started = time.time()
-        self._submit(change, timeout)
+        submit(lambda: change(self.inspect()), what=f"change of service {self.name}", timeout=timeout)
         self.wait_converged(image, superseded, timeout, ends=ends)
         finished = time.time()
         replaced = replacements(self.transitions, started, finished)
@@ -179,24 +179,6 @@ class Service:
             answer.raise_for_status()
         except HTTPError as error:
             create_api_error_from_http_exception(error)
-
-    def _submit(self, change: Callable[[Spec], None], timeout: float) -> None:
-        from docker.errors import APIError
-
-        def attempt() -> Done[None] | NotYet:
-            try:
-                change(self.inspect())
-            except APIError as error:
-                # The cluster itself writes to the service as an update goes on; then our version is old. And it
-                # may be without a leader for a moment.
-                if not any(reason in str(error.explanation) for reason in _PASSING_REFUSALS):
-                    raise
-                return NotYet(str(error.explanation))
-            except OSError as error:  # the manager was killed as it was asked; the next attempt asks another one
-                return NotYet(str(error))
-            return Done(None)
-
-        wait_until(attempt, what=f"change of service {self.name} to be accepted", timeout=timeout)
 
     def _containers_gone(self) -> Done[None] | NotYet:
         filters = {"label": f"com.docker.swarm.service.id={self.id}"}

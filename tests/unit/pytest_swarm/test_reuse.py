@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -62,6 +63,13 @@ def test_only_one_holds_a_cluster(tmp_path: Path) -> None:
         with pytest.raises(InUse), holding(tmp_path):
             pass
     assert not is_in_use(tmp_path)
+
+
+def test_a_cluster_of_another_user_is_in_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As root, to whom these tests may belong, nothing is forbidden."""
+    monkeypatch.setattr(Path, "exists", Mock(side_effect=PermissionError("swarm-0badcafe-x")))
+
+    assert is_in_use(tmp_path)
 
 
 def test_who_fails_lets_go(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +13,8 @@ from pytest_swarm.service_spec import Deployment
 
 NO_LEADER = APIError("503", explanation="rpc error: code = Unknown desc = The swarm does not have a leader. ...")
 STALE = APIError("500", explanation="rpc error: code = Unknown desc = update out of sequence")
+
+REFUSED = APIError("400", explanation="invalid mount config")
 
 
 class Manager:
@@ -27,44 +28,68 @@ class Manager:
         return {
             "ID": identity,
             "Version": {"Index": 7},
-            "Spec": {"TaskTemplate": {}, "Mode": {"Replicated": {"Replicas": 1}}},
+            "Spec": {"TaskTemplate": {}, "Mode": {"Replicated": {"Replicas": 0}}},
         }
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return []
 
     def tasks(self, filters: dict[str, str]) -> list[dict[str, Any]]:
         return []
 
     def update_service(self, identity: str, version: int, **arguments: Any) -> None:
+        self._change()
+
+    def remove_service(self, identity: str) -> None:
+        self._change()
+
+    def _change(self) -> None:
         if self.errors:
             raise self.errors.pop(0)
         self.changes += 1
 
 
 def service_of(manager: Manager) -> Service:
-    cluster: Any = SimpleNamespace(api=manager, operations=[])
+    cluster: Any = SimpleNamespace(api=manager, operations=[], nodes=(), forgotten=[])
+    cluster.forget = cluster.forgotten.append
     deployment = Deployment(image="web:1", name="web", replicas=1, publish={}, publish_mode="ingress")
     service = Service(cluster, "service", deployment)
     service.stop_watching()
     return service
 
 
-def put(service: Service) -> None:
-    """Write the service as it is."""
-    service._submit(functools.partial(service._put, lambda spec: spec), timeout=5.0)
-
-
 @pytest.mark.parametrize("error", [NO_LEADER, STALE, ConnectionRefusedError("the manager was killed")])
 def test_a_change_is_tried_again_while_it_may_pass(error: Exception) -> None:
     manager = Manager(error, error)
 
-    put(service_of(manager))
+    service_of(manager).scale(0)
 
     assert manager.changes == 1
 
 
 def test_a_change_that_is_refused_is_not_tried_again() -> None:
-    manager = Manager(APIError("400", explanation="invalid mount config"))
+    manager = Manager(REFUSED)
 
     with pytest.raises(APIError):
-        put(service_of(manager))
+        service_of(manager).scale(0)
 
     assert manager.changes == 0
+
+
+def test_a_service_is_removed_once_there_is_a_leader_again() -> None:
+    manager = Manager(NO_LEADER)
+    service = service_of(manager)
+
+    service.remove()
+
+    assert manager.changes == 1
+    assert service.cluster.forgotten == [service]
+
+
+def test_a_service_that_could_not_be_removed_is_not_forgotten() -> None:
+    service = service_of(Manager(REFUSED))
+
+    with pytest.raises(APIError):
+        service.remove()
+
+    assert service.cluster.forgotten == []
