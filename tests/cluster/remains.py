@@ -34,6 +34,6 @@ def runs_of(host: docker.DockerClient, process_id: int) -> set[str]:
     return {owner.run for owner in owners if owner is not None and owner.process_id == process_id}
 
 
-def folders(run: str = "") -> set[Path]:
-    """The folders of a run, or of all."""
+def folders(run: str) -> set[Path]:
+    """The folders of a run."""
     return set(Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}{run}*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -48,12 +49,19 @@ def deploy_elsewhere(swarm: Cluster, deploy: Callable[..., Service], **arguments
     return web, node
 
 
-def wait_until_one_stops(web: Service, timeout: float) -> None:
-    def one_has_stopped() -> Done[None] | NotYet:
-        stopped = [task for task in web.tasks() if task["Status"]["State"] == "shutdown"]
-        return Done(None) if stopped else NotYet("all of them run")
+def wait_until_one(web: Service, is_so: Callable[[dict[str, Any]], bool], *, what: str, timeout: float) -> None:
+    def one_is() -> Done[None] | NotYet:
+        return Done(None) if any(map(is_so, web.tasks())) else NotYet("none is")
 
-    wait_until(one_has_stopped, what="the first task to stop", timeout=timeout)
+    wait_until(one_is, what=what, timeout=timeout)
+
+
+def is_to_stop(task: dict[str, Any]) -> bool:
+    return bool(task["DesiredState"] == "shutdown")
+
+
+def has_stopped(task: dict[str, Any]) -> bool:
+    return bool(task["Status"]["State"] == "shutdown")
 
 
 def test_a_task_runs_on_until_the_last_node_has_acknowledged(
@@ -64,8 +72,9 @@ def test_a_task_runs_on_until_the_last_node_has_acknowledged(
     with load(web, users=1, requests=REQUESTS, targets=(node.name,)) as run:
         with hearing_nothing(node):
             begin_update(swarm.leader, web.name, "--image", NEW)
+            wait_until_one(web, is_to_stop, what="the first task to be replaced", timeout=30.0)
             with pytest.raises(DeadlineExceeded):
-                wait_until_one_stops(web, HELD_BACK_SECONDS)
+                wait_until_one(web, has_stopped, what="it to stop", timeout=HELD_BACK_SECONDS)
         web.wait_converged(NEW)
 
     assert run.lost == 0, run.explain()
