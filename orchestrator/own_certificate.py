@@ -7,14 +7,11 @@ from dataclasses import replace
 from orchestrator.agent import joining
 from orchestrator.kept_membership import KeptMembership
 from orchestrator.manager import authority, roots
-from orchestrator.model.joining import JoinReply, RenewRequest
+from orchestrator.model.joining import SWARM_CONNECT_TIMEOUT_S, JoinReply, RenewRequest
 from orchestrator.model.node import NodeRole, NodeTrust
 from orchestrator.node_parts import NodeParts
 
 logger = logging.getLogger(__name__)
-
-RENEW_DEADLINE_S = 20.0
-"""As long as a join may take: Docker's swarmConnectTimeout."""
 
 
 class OwnCertificate:
@@ -31,7 +28,7 @@ class OwnCertificate:
         return self._kept.identity.role if self._kept.identity else NodeRole.WORKER
 
     @property
-    def certificate_life(self) -> tuple[float, float]:
+    def validity(self) -> tuple[float, float]:
         """When the present certificate was issued and when it ends, seconds since the epoch."""
         own, _ = self._kept.pair
         return own.issued_at, own.expires_at
@@ -45,7 +42,9 @@ class OwnCertificate:
     async def renew_certificate(self) -> None:
         """Get a new certificate, live by it, and take on the role it names. Raises `ClusterError` and `OSError`."""
         key, request = authority.certificate_request()
-        reply = await joining.renew(RenewRequest(request), self._managers, self._parts.connecting(), RENEW_DEADLINE_S)
+        reply = await joining.renew(
+            RenewRequest(request), self._managers, self._parts.connecting(), SWARM_CONNECT_TIMEOUT_S
+        )
         async with self._changing:
             if self._kept.identity is not None:
                 await self._live_by(reply, key)
@@ -64,7 +63,7 @@ class OwnCertificate:
             if self._parts.manager is None and self._kept.remembered is not None:
                 # It could not be when the certificate was exchanged.
                 await self._parts.start_manager(self._kept.remembered)
-        await joining.become_raft_member(self._managers, self._parts.connecting(), RENEW_DEADLINE_S)
+        await joining.become_raft_member(self._managers, self._parts.connecting(), SWARM_CONNECT_TIMEOUT_S)
 
     @property
     def _managers(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from orchestrator.manager.roles import demotions_of_others
 from orchestrator.model.cluster import Cluster
 from orchestrator.model.consensus import ConsensusStatus
 from orchestrator.model.errors import FailedPrecondition, InvalidArgument, Unavailable
-from orchestrator.model.joining import JoinRequest
+from orchestrator.model.joining import SWARM_CONNECT_TIMEOUT_S, JoinRequest
 from orchestrator.model.network import NetworkConfiguration
 from orchestrator.model.node import MANAGEMENT_PORT, Availability, Node, NodeRole, NodeSpec, Reachability
 from orchestrator.node_parts import NodeParts
@@ -31,8 +31,6 @@ from orchestrator.state.actions import AddNode, CreateCluster
 
 logger = logging.getLogger(__name__)
 
-JOIN_DEADLINE_S = 20.0
-"""Docker's swarmConnectTimeout."""
 ROOT_DEADLINE_S = 10.0
 """How long managers that do not answer are asked for their root: less than a join may take, so that it can say why."""
 LEAVE_DEADLINE_S = 90.0
@@ -180,7 +178,7 @@ class SwarmNode:
                 JoinRequest(options.token, request, description, address, options.availability, port),
                 remotes,
                 authority.anonymous_context(ca_certificate),
-                JOIN_DEADLINE_S,
+                SWARM_CONNECT_TIMEOUT_S,
             )
             own = NodeIdentity(
                 node_id=reply.node_id,
@@ -197,7 +195,9 @@ class SwarmNode:
             try:
                 await self._parts.start()
                 if own.role is NodeRole.MANAGER:
-                    await joining.become_raft_member(reply.managers, authority.client_context(own), JOIN_DEADLINE_S)
+                    await joining.become_raft_member(
+                        reply.managers, authority.client_context(own), SWARM_CONNECT_TIMEOUT_S
+                    )
             except BaseException:
                 await self._undo()
                 raise

@@ -31,7 +31,7 @@ class Membership(Protocol):
         ...
 
     @property
-    def certificate_life(self) -> tuple[float, float]:
+    def validity(self) -> tuple[float, float]:
         """When the present certificate was issued and when it ends, seconds since the epoch."""
         ...
 
@@ -118,7 +118,7 @@ class CertificateKeeper:
         return wanted and self._membership.certified_role is NodeRole.MANAGER
 
     def _next_renewal(self) -> float:
-        issued_at, expires_at = self._membership.certificate_life
+        issued_at, expires_at = self._membership.validity
         share = EARLIEST + (LATEST - EARLIEST) * identity.random_fraction()
         return issued_at + share * (expires_at - issued_at)
 

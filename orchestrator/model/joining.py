@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from orchestrator.model.node import MANAGEMENT_PORT, Availability, NodeDescription, NodeRole
 
+SWARM_CONNECT_TIMEOUT_S = 20.0
+"""How long a node waits for a manager to take it in, or to renew what it was given: moby's `swarmConnectTimeout`."""
+
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:

@@ -93,7 +93,7 @@ def test_ca_rotate_to_a_root_of_the_user_s(tmp_path: Path) -> None:
             assert cluster_of(first).ca_certificate == rotation.ca_certificate
             status, output = await docker("swarm", "ca", "--rotate")
             assert (status, rotation.ca_certificate.strip() in output) == (0, False), output
-            issued_at, expires_at = first.certificate.certificate_life
+            issued_at, expires_at = first.certificate.validity
             assert expires_at - issued_at == pytest.approx(7200, abs=5)
 
     run(tmp_path, scenario)

@@ -18,6 +18,7 @@ from orchestrator.api.wire import swarm as wire
 from orchestrator.control.cluster_rules import RotationStep, leave_refusal, rotation_step, validate_cluster_spec
 from orchestrator.model.cluster import DEFAULT_SUBNET_SIZE, Cluster, ClusterSpec
 from orchestrator.model.errors import InvalidArgument, NotSupported, WrongKey
+from orchestrator.model.joining import SWARM_CONNECT_TIMEOUT_S
 from orchestrator.model.node import Availability
 from orchestrator.state.actions import (
     AbortRootRotation,
@@ -28,8 +29,6 @@ from orchestrator.state.actions import (
     UpdateClusterSpec,
 )
 
-JOIN_DEADLINE_S = 20.0
-"""moby's `swarmConnectTimeout`."""
 JOIN_TIMEOUT = (
     "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use the "
     '"docker info" command to see the current swarm status of your node.'
@@ -86,7 +85,7 @@ async def join(request: web.Request) -> web.StreamResponse:
         availability=_availability(body.availability),
     )
     joining = context.start(context.lifecycle.join(options), name="join")
-    done, _ = await asyncio.wait({joining}, timeout=JOIN_DEADLINE_S)
+    done, _ = await asyncio.wait({joining}, timeout=SWARM_CONNECT_TIMEOUT_S)
     if not done:
         raise errors.NotAvailable(JOIN_TIMEOUT)
     try:

@@ -20,7 +20,7 @@ class Node:
 
     def __init__(self, age_share: float = 0.0) -> None:
         self.certified_role = WORKER
-        self.certificate_life = (clock.now() - 1000 * age_share, clock.now() + 1000 * (1 - age_share))
+        self.validity = (clock.now() - 1000 * age_share, clock.now() + 1000 * (1 - age_share))
         self.next_role = WORKER
         self.renewals = 0
         self.votes = 0
@@ -34,7 +34,7 @@ class Node:
             raise self.failures.pop()
         self.renewals += 1
         self.certified_role = self.next_role
-        self.certificate_life = (clock.now(), clock.now() + 1000)
+        self.validity = (clock.now(), clock.now() + 1000)
         self.trust = replace(self.trust, issuer_public_key=self.next_issuer)
 
     async def trust_root(self, root: str) -> None:

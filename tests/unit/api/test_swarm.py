@@ -102,7 +102,7 @@ def test_refused_joins() -> None:
 
 
 def test_a_slow_join_goes_on_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swarm, "JOIN_DEADLINE_S", 0.01)
+    monkeypatch.setattr(swarm, "SWARM_CONNECT_TIMEOUT_S", 0.01)
     joined = asyncio.Event()
     go_on = asyncio.Event()
 
