@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
-from pytest_swarm.ownership import DIRECTORY_LABEL, DIRECTORY_PREFIX, LABEL, REUSE_LABEL, Owner, is_in_use, is_standing
+from pytest_swarm.owned_folders import new_folder, owned_folders, remove_folders
+from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, Owner, is_in_use, is_standing
 from pytest_swarm.progress import Progress
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
 
@@ -29,21 +28,17 @@ _PARALLEL_REMOVALS = 8
 _REMOVAL_SECONDS = 60.0
 
 
-def remove_owned(client: docker.DockerClient, owner: Owner, directory: Path | None = None) -> list[str]:
+def remove_owned(client: docker.DockerClient, owner: Owner) -> list[str]:
     """Remove every container, network, volume and folder with this owner's label; return their names.
 
-    A `directory` goes too, when no network was made yet that names it. What somebody else removes meanwhile is waited
-    for. Raises docker.errors.APIError for what the engine refuses, DeadlineExceeded for a removal by others that does
-    not end.
+    What somebody else removes meanwhile is waited for. Raises docker.errors.APIError for what the engine refuses,
+    OSError for what the system does, DeadlineExceeded for a removal by others that does not end.
     """
     from docker.errors import NotFound
 
     filters = {"label": f"{LABEL}={owner.label}"}
     containers = client.api.containers(all=True, filters=filters)
     networks = client.api.networks(filters=filters)
-    directories = {item["Labels"].get(DIRECTORY_LABEL) for item in networks} - {None}
-    if directory is not None:
-        directories.add(str(directory))
     with ThreadPoolExecutor(_PARALLEL_REMOVALS) as pool:
         removed = list(pool.map(lambda item: _remove_container(client, item), containers))
     for network in networks:
@@ -54,7 +49,7 @@ def remove_owned(client: docker.DockerClient, owner: Owner, directory: Path | No
         with contextlib.suppress(NotFound):
             client.api.remove_volume(volume["Name"], force=True)
         removed.append(f"volume {volume['Name']}")
-    removed += [f"folder {name}" for name in sorted(directories) if _remove_directory(Path(name))]
+    removed += [f"folder {folder}" for folder in remove_folders(owner)]
     return removed
 
 
@@ -67,7 +62,7 @@ def owning(
     After an error all of it goes, whatever `keep` would say.
     """
     owner = Owner.current()
-    directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{owner.run}-"))
+    directory = new_folder(owner)
     kept = False
     try:
         yield owner, directory
@@ -75,25 +70,21 @@ def owning(
     finally:
         if not kept:
             progress("removing the cluster")
-            remove_owned(client, owner, directory)
+            remove_owned(client, owner)
 
 
 def find_dead_owners(client: docker.DockerClient, *, standing: bool = False) -> list[Owner]:
-    """Return the owners of labelled things whose process is gone, and whose cluster no other session uses.
+    """Return the owners of labelled things and folders whose process is gone, and whose cluster no session uses.
 
     Those of a cluster that `cluster create` made are among them only with `standing`.
     """
-    items = list(_labelled(client))
-    used = {item["Labels"][LABEL] for item in items if _is_spared(item["Labels"], standing)}
-    owners = [Owner.parse(label) for label in sorted({str(item["Labels"][LABEL]) for item in items} - used)]
-    return [owner for owner in owners if owner is not None and not owner.is_alive()]
-
-
-def _is_spared(labels: Mapping[str, str], standing: bool) -> bool:
-    if REUSE_LABEL not in labels:
-        return False
-    directory = Path(labels[DIRECTORY_LABEL])
-    return is_in_use(directory) or (is_standing(directory) and not standing)
+    labels = [item["Labels"] for item in _labelled(client)]
+    folders = [(Owner.parse(each[LABEL]), Path(each[DIRECTORY_LABEL])) for each in labels if DIRECTORY_LABEL in each]
+    folders += owned_folders()
+    spared = {owner for owner, folder in folders if is_in_use(folder) or (is_standing(folder) and not standing)}
+    owners = {Owner.parse(each[LABEL]) for each in labels} | {owner for owner, _ in folders}
+    dead = {owner for owner in owners - spared if owner is not None and not owner.is_alive()}
+    return sorted(dead, key=lambda owner: owner.label)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +129,7 @@ def _clean_up(client: docker.DockerClient, owner: Owner, *, dry_run: bool) -> in
         return 0
     try:
         removed = remove_owned(client, owner)
-    except (DockerException, DeadlineExceeded) as error:
+    except (DockerException, OSError, DeadlineExceeded) as error:
         reason = " ".join(str(getattr(error, "explanation", None) or error).split())
         sys.stderr.write(f"pytest-swarm-cleanup: run {owner.run} is not all gone: {reason}\n")
         return 1
@@ -178,11 +169,3 @@ def _remove_container(client: docker.DockerClient, item: dict[str, Any]) -> str:
         # Somebody else is at it. Its network can be removed only when it has gone.
         wait_until(gone, what=f"removal of container {name} by others", timeout=_REMOVAL_SECONDS)
     return f"container {name}"
-
-
-def _remove_directory(path: Path) -> bool:
-    # The path comes from a label that anyone could have set: take only what we could have made.
-    if path.parent != Path(tempfile.gettempdir()) or not path.name.startswith(DIRECTORY_PREFIX):
-        return False
-    shutil.rmtree(path, ignore_errors=True)
-    return not path.exists()

@@ -95,7 +95,7 @@ class Cluster:
 
         Raises BadImage for what is no image.
         """
-        from pytest_swarm.image import cache_directory
+        from pytest_swarm.owned_folders import cache_directory
 
         self.load_archives(as_archives(images, self.host, cache_directory(), self.progress))
 

@@ -135,7 +135,8 @@ def _name(text: str) -> str:
 
 def _create(host: docker.DockerClient, options: argparse.Namespace, progress: Progress) -> int:
     from pytest_swarm import clusters
-    from pytest_swarm.image import cache_directory, ensure_node_image, ensure_service_images
+    from pytest_swarm.image import ensure_node_image, ensure_service_images
+    from pytest_swarm.owned_folders import cache_directory
     from pytest_swarm.preflight import check_capabilities
     from pytest_swarm.reuse import Likeness
     from pytest_swarm.service_images import as_archives
@@ -203,7 +204,7 @@ def _does_not_run(cluster: str, node: str) -> str:
 def _load(host: docker.DockerClient, options: argparse.Namespace, progress: Progress) -> int:
     from pytest_swarm.clusters import find
     from pytest_swarm.engine_client import connect_node
-    from pytest_swarm.image import cache_directory
+    from pytest_swarm.owned_folders import cache_directory
     from pytest_swarm.service_images import Source, as_archives, load_into_all, tag_in
 
     found = find(host, options.name)

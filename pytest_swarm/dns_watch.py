@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, balance, read_samples
+from pytest_swarm.submission import submit
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
 if TYPE_CHECKING:
@@ -90,7 +91,11 @@ class DnsWatch:
         return str(created["ID"])
 
     def _remove_probe(self) -> None:
-        self.cluster.api.remove_service(self._probe_id)
+        submit(
+            lambda: self.cluster.api.remove_service(self._probe_id),
+            what="removal of the DNS watchers",
+            timeout=START_SECONDS,
+        )
         wait_until(self._probes_gone, what="removal of the DNS watchers", timeout=START_SECONDS)
 
     def _probes(self) -> Iterator[tuple[str, Any]]:

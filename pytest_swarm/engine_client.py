@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.ownership import DIRECTORY_PREFIX
+from pytest_swarm.owned_folders import DIRECTORY_PREFIX
 
 if TYPE_CHECKING:
     import docker

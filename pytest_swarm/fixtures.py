@@ -169,7 +169,7 @@ def _reused(
 
 def _archives(session: Session, host: docker.DockerClient, images: Mapping[str, Path | str]) -> dict[str, Archive]:
     """The images as archives, before anything is booted: a bad one is told at once."""
-    from pytest_swarm.image import cache_directory
+    from pytest_swarm.owned_folders import cache_directory
     from pytest_swarm.service_images import BadImage, as_archives
 
     try:

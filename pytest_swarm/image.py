@@ -29,6 +29,7 @@ from docker.types import Mount
 from packaging.requirements import Requirement
 
 from pytest_swarm.debian_base import EXCLUDED_PATHS, BootstrapError, stream_root_file_system
+from pytest_swarm.owned_folders import cache_directory, draft_folder
 from pytest_swarm.ownership import LABEL, Owner
 from workloads.blocking.image import build_archives
 from workloads.edge.image import TAG as EDGE
@@ -129,14 +130,6 @@ def node_run_options() -> dict[str, object]:
     }
 
 
-def cache_directory() -> Path:
-    """Where everything that may be built again is kept between runs."""
-    parent = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(parent) / DISTRIBUTION
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
 def _tags(client: docker.DockerClient) -> _Tags:
     architecture = client.version()["Arch"]
     source = sorted(_source_files().items())
@@ -175,12 +168,13 @@ def _ensure_dependencies(client: docker.DockerClient, tags: _Tags, progress: Pro
         return
     _ensure_base(client, tags, progress)
     architecture = client.version()["Arch"]
-    with tempfile.TemporaryDirectory() as directory:
+    with draft_folder(Owner.current()) as draft:
+        packages, wheels = draft / "packages", draft / "wheels"
         progress("downloading the node's Python dependencies")
-        _download_dependencies(_node_requirements(), WHEEL_MACHINES.get(architecture, architecture), Path(directory))
+        _download_dependencies(_node_requirements(), WHEEL_MACHINES.get(architecture, architecture), packages, wheels)
         progress("adding them to the node image")
-        paths = (path for path in Path(directory).rglob("*") if path.is_file())
-        files = {f"{SITE_PACKAGES}/{path.relative_to(directory)}": path for path in paths}
+        paths = (path for path in packages.rglob("*") if path.is_file())
+        files = {f"{SITE_PACKAGES}/{path.relative_to(packages)}": path for path in paths}
         _add_layer(client, tags.dependencies, tags.base, files, SITE_PACKAGES)
 
 
@@ -250,28 +244,16 @@ def _write_archive(target: IO[bytes], files: dict[str, Path]) -> None:
                 archive.addfile(member, content)
 
 
-def _download_dependencies(requirements: list[str], machine: str, target: Path) -> None:
+def _download_dependencies(requirements: list[str], machine: str, target: Path, wheels: Path) -> None:
     source_only = [line for line in requirements if Requirement(line).name.lower() in SOURCE_ONLY]
     pip = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"]
-    with tempfile.TemporaryDirectory() as wheels:
-        if source_only:
-            _run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, *source_only])
-        # `manylinux_2_N` wheels are only found when each N is named; these are what the listed packages publish.
-        platforms = [f"--platform=manylinux{version}_{machine}" for version in ("_2_28", "_2_17", "2014")]
-        _run(
-            [
-                *pip,
-                "install",
-                f"--target={target}",
-                f"--find-links={wheels}",
-                f"--python-version={NODE_PYTHON}",
-                "--implementation=cp",
-                "--only-binary=:all:",
-                "--no-compile",
-                *platforms,
-                *requirements,
-            ]
-        )
+    if source_only:
+        _run([*pip, "wheel", "--no-deps", f"--wheel-dir={wheels}", *source_only])
+    install = [*pip, "install", f"--target={target}", f"--find-links={wheels}", f"--python-version={NODE_PYTHON}"]
+    install += ["--implementation=cp", "--only-binary=:all:", "--no-compile"]
+    # `manylinux_2_N` wheels are only found when each N is named; these are what the listed packages publish.
+    install += [f"--platform=manylinux{version}_{machine}" for version in ("_2_28", "_2_17", "2014")]
+    _run([*install, *requirements])
 
 
 def _run(command: list[str]) -> None:

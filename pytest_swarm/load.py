@@ -123,6 +123,11 @@ class LoadRun:
             self._settle(records, events)
 
     @property
+    def _files(self) -> Path:
+        """What the load container reads; it goes with the cluster if this process is killed."""
+        return self.cluster.directory / "load-files" / self.name
+
+    @property
     def has_ended(self) -> bool:
         """Whether the load ran to its end and was balanced."""
         return self._ledger is not None
@@ -184,7 +189,7 @@ class LoadRun:
     def _start_container(self) -> None:
         cluster = self.cluster
         locust = ensure_locust(cluster.host, cluster.image, cluster.owner, progress=cluster.progress)
-        files = self.results / "load-files"
+        files = self._files
         _copy_locustfiles(files)
         self._control_target.start(files, FILES_MOUNT)
         container = (
@@ -282,7 +287,7 @@ class LoadRun:
             try:
                 self._control_target.stop()
             finally:
-                shutil.rmtree(self.results / "load-files", ignore_errors=True)
+                shutil.rmtree(self._files, ignore_errors=True)
 
     def _read_records(self, name: str = "requests.jsonl") -> list[ClientRecord]:
         lines = (self.results / name).read_text().splitlines()
@@ -367,7 +372,7 @@ def _count_lines(path: Path) -> int:
 def _copy_locustfiles(target: Path) -> None:
     import workloads.locustfiles
 
-    # A pytest that was killed left its copy behind, perhaps of other files.
+    # A pytest that was killed left its copy in a cluster that is used again, perhaps of other files.
     if target.exists():
         shutil.rmtree(target)
     source = Path(workloads.locustfiles.__file__).parent

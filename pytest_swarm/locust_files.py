@@ -12,11 +12,11 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_swarm.owned_folders import cache_directory, draft_folder
 from pytest_swarm.ownership import Owner
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class LocustFilesError(Exception):
 
 def ensure_locust(client: docker.DockerClient, image: str, owner: Owner, *, progress: Callable[[str], None]) -> Path:
     """Return the folder with Locust and all it needs, fetching it when its version has changed."""
-    from pytest_swarm.image import NODE_PYTHON, cache_directory
+    from pytest_swarm.image import NODE_PYTHON
 
     requirement = f"locust=={importlib.metadata.version('locust')}"
     key = hashlib.sha256(f"{requirement} {NODE_PYTHON} {platform.machine()}".encode()).hexdigest()[:16]
@@ -41,8 +41,8 @@ def ensure_locust(client: docker.DockerClient, image: str, owner: Owner, *, prog
         return target
     progress(f"downloading {requirement} for the load container")
     # Filled under another name and renamed at the end: a half-filled folder is never taken for a good one.
-    with tempfile.TemporaryDirectory(dir=cache_directory()) as parent:
-        fresh = Path(parent) / "packages"
+    with draft_folder(owner, cache_directory()) as draft:
+        fresh = draft / "packages"
         _download(requirement, NODE_PYTHON, fresh)
         progress("compiling it")
         _compile(client, image, owner, fresh)

@@ -18,7 +18,6 @@ LABEL = "org.pytest-swarm-rollout"
 DIRECTORY_LABEL = f"{LABEL}.directory"
 REUSE_LABEL = f"{LABEL}.reuse"
 """On the network of a cluster that later sessions may use: what it is like."""
-DIRECTORY_PREFIX = "swarm-"
 _LOCK_FILE = "use.lock"
 _STANDING_FILE = "standing"
 

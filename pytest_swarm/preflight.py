@@ -12,8 +12,9 @@ import docker
 from docker.errors import DockerException
 
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
-from pytest_swarm.image import ImageError, cache_directory, ensure_node_image, ensure_service_images, node_run_options
+from pytest_swarm.image import ImageError, ensure_node_image, ensure_service_images, node_run_options
 from pytest_swarm.locust_files import LocustFilesError, ensure_locust
+from pytest_swarm.owned_folders import cache_directory
 from pytest_swarm.ownership import Owner
 from pytest_swarm.progress import Progress
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from pytest_swarm.node import Node
 from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, REUSE_LABEL, Owner
 from pytest_swarm.progress import Progress
 from pytest_swarm.service_images import Archive
+from pytest_swarm.submission import submit
 
 if TYPE_CHECKING:
     import docker
@@ -132,7 +134,11 @@ def _nodes(plan: BootPlan, network: Mapping[str, Any]) -> tuple[Node, ...]:
 def tidy(api: Any, activate_all: Callable[[], None]) -> None:
     """Remove the services that earlier sessions left, and let every node take tasks."""
     for service in api.services():
-        api.remove_service(service["ID"])
+        submit(
+            functools.partial(api.remove_service, service["ID"]),
+            what=f"removal of {service['Spec']['Name']}",
+            timeout=READY_SECONDS,
+        )
     activate_all()
 
 

@@ -13,13 +13,13 @@ import dataclasses
 import json
 import os
 import tarfile
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_swarm.ownership import LABEL
+from pytest_swarm.owned_folders import draft_folder
+from pytest_swarm.ownership import LABEL, Owner
 
 if TYPE_CHECKING:
     import docker
@@ -183,14 +183,12 @@ def _saved(image: Image, host: docker.DockerClient, cache: Path, progress: Progr
         return Archive(target, is_saved=True)
     progress(f"saving the image {digest[:12]} for the nodes")
     # Filled under another name and renamed at the end: a half-filled file is never taken for a good one.
-    with tempfile.NamedTemporaryFile(dir=cache, prefix="saving-", delete=False) as partial:
-        try:
+    with draft_folder(Owner.current(), cache) as draft:
+        partial = draft / target.name
+        with partial.open("wb") as file:
             for chunk in host.api.get_image(image.id):
-                partial.write(chunk)
-            Path(partial.name).rename(target)
-        except BaseException:
-            Path(partial.name).unlink(missing_ok=True)
-            raise
+                file.write(chunk)
+        partial.rename(target)
     return Archive(target, is_saved=True)
 
 

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.ownership import DIRECTORY_PREFIX, LABEL, Owner
+from pytest_swarm.owned_folders import DIRECTORY_PREFIX
+from pytest_swarm.ownership import LABEL, Owner
 
 if TYPE_CHECKING:
     import docker

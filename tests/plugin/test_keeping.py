@@ -61,7 +61,7 @@ FAKE_CLUSTER = """
         )
         booted = Booted((node,), SimpleNamespace(), BootTimes(1.0, 1.0, 1.0, 1.0))
         patch.setattr(pytest_swarm.cluster, "boot", lambda plan, progress: booted)
-        patch.setattr(pytest_swarm.cleanup, "remove_owned", lambda host, owner, directory: note("removed cluster"))
+        patch.setattr(pytest_swarm.cleanup, "remove_owned", lambda host, owner: note("removed cluster"))
         yield
         patch.undo()
 

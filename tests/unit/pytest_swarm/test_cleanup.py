@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,28 +12,40 @@ import pytest
 from docker.errors import APIError, NotFound
 
 from pytest_swarm import cleanup
-from pytest_swarm.ownership import LABEL, Owner
+from pytest_swarm.owned_folders import cache_directory, draft_folder, new_folder
+from pytest_swarm.ownership import LABEL, Owner, mark_standing
 
 DEAD = Owner("0badcafe", 1, 0, "an earlier boot")
 
 
-class Engine:
-    """Has one container, one network and one volume of a dead run; `errors` are raised by what would remove them."""
+@pytest.fixture(autouse=True)
+def folders_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here sees, let alone removes, a folder of another run."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def __init__(self, **errors: Exception) -> None:
+
+class Engine:
+    """Has one container, one network and one volume of a dead run; `errors` are raised by what would remove them.
+
+    Or it has nothing.
+    """
+
+    def __init__(self, *, is_empty: bool = False, **errors: Exception) -> None:
+        self._is_empty = is_empty
         self.api = self
         self.closed = False
         self.inspected = 0
         self._errors = errors
 
     def containers(self, **_: object) -> list[dict[str, Any]]:
-        return [{"Id": "c", "Names": ["/swarm-n1"], "Labels": DEAD.labels}]
+        return [] if self._is_empty else [{"Id": "c", "Names": ["/swarm-n1"], "Labels": DEAD.labels}]
 
     def networks(self, **_: object) -> list[dict[str, Any]]:
-        return [{"Id": "n", "Name": "swarm", "Labels": DEAD.labels}]
+        return [] if self._is_empty else [{"Id": "n", "Name": "swarm", "Labels": DEAD.labels}]
 
     def volumes(self, **_: object) -> dict[str, Any]:
-        return {"Volumes": [{"Name": "v", "Labels": {LABEL: DEAD.label}}]}
+        return {"Volumes": None} if self._is_empty else {"Volumes": [{"Name": "v", "Labels": {LABEL: DEAD.label}}]}
 
     def remove_container(self, *_: object, **__: object) -> None:
         self._raise("container")
@@ -87,3 +101,67 @@ def test_a_refusal_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         "pytest-swarm-cleanup: run 0badcafe is not all gone: network swarm has active endpoints\n"
     )
     assert engine.closed
+
+
+def test_a_folder_of_a_dead_run_is_found_though_nothing_else_tells_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Engine(is_empty=True)
+    monkeypatch.setattr(cleanup, "connect_host", lambda: engine)
+    temporary, draft = new_folder(DEAD), new_folder(DEAD, cache_directory())
+    (draft / "half a download").write_text("half")
+    living = new_folder(Owner.current())
+
+    assert cleanup.main([]) == 0
+
+    assert not temporary.exists()
+    assert not draft.exists()
+    assert living.exists()
+    assert capsys.readouterr().out.splitlines() == [
+        "run 0badcafe of process 1, which is gone",
+        *(f"  removed folder {folder}" for folder in sorted([temporary, draft])),
+    ]
+
+
+def test_a_standing_clusters_folder_stays() -> None:
+    folder = new_folder(DEAD)
+    mark_standing(folder)
+    engine = cast(docker.DockerClient, Engine(is_empty=True))
+
+    assert cleanup.find_dead_owners(engine) == []
+    assert cleanup.find_dead_owners(engine, standing=True) == [DEAD]
+
+
+def test_a_folder_that_only_looks_like_ours_stays() -> None:
+    foreign = Path(tempfile.gettempdir()) / "swarm-photographs"
+    foreign.mkdir()
+    (foreign / "owner").write_text(DEAD.label)
+
+    assert cleanup.remove_owned(cast(docker.DockerClient, Engine(is_empty=True)), DEAD) == []
+    assert foreign.exists()
+
+
+def test_a_folder_that_cannot_be_removed_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cleanup, "connect_host", lambda: Engine(is_empty=True))
+    folder = new_folder(DEAD)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pytest_swarm.owned_folders.shutil.rmtree", refuse)
+
+    assert cleanup.main([]) == 1
+
+    assert capsys.readouterr().err == (
+        f"pytest-swarm-cleanup: run 0badcafe is not all gone: [Errno 13] Permission denied: '{folder}'\n"
+    )
+
+
+def test_a_draft_goes_with_what_is_left_in_it() -> None:
+    with draft_folder(Owner.current(), cache_directory()) as draft:
+        (draft / "packages").mkdir()
+        (draft / "packages" / "half").touch()
+
+    assert list(cache_directory().iterdir()) == []

@@ -91,6 +91,7 @@ class Stage:
             node=lambda name: SimpleNamespace(address="10.0.0.1"),
             operations=[],
             owner=owner,
+            directory=results / "cluster",
             host=None,
             image="node:1",
             network=None,
@@ -130,7 +131,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 
 def test_the_copy_that_a_killed_run_left_is_replaced(stage: Stage) -> None:
-    leftover = stage.results / "load-files" / "workloads" / "locustfiles" / "old.py"
+    leftover = stage.results / "cluster" / "load-files" / "load1" / "workloads" / "locustfiles" / "old.py"
     leftover.parent.mkdir(parents=True)
     leftover.touch()
     (stage.results / "requests.jsonl").write_text("{}\n")
@@ -155,7 +156,7 @@ def test_a_load_that_cannot_start_leaves_nothing_running(stage: Stage) -> None:
         "stopped the container",
         "stopped the control target",
     ]
-    assert list(stage.results.iterdir()) == []
+    assert [path for path in stage.results.rglob("*") if path.is_file()] == []
 
 
 def test_a_load_that_never_warms_up_leaves_nothing_running(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
