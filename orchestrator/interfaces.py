@@ -162,12 +162,13 @@ class TaskRejected(TaskFailed):
 class DataPlane(Protocol):
     """The node's share of the overlay networks and the routing mesh. Implemented by `network`."""
 
-    async def apply(self, configuration: NetworkConfiguration) -> None:
+    async def apply(self, configuration: NetworkConfiguration) -> frozenset[str]:
         """Make the kernel match the configuration: networks, tunnels, balancers; atomically where requests flow.
 
         On return no new connection goes to an endpoint that is not listed, and closed flows to withdrawn ones are
-        forgotten, so that a reused source port is balanced afresh. Raises `OSError` and leaves what was in force
-        when the kernel refuses.
+        forgotten, so that a reused source port is balanced afresh. Returns the ids of networks that the engine will
+        not have as they should be for now, which the node does not carry: worth another call. Raises `OSError` and
+        leaves what was in force when the kernel refuses.
         """
         ...
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 FLOW_POLL_INTERVAL_S = 0.1
 """Between looks at the connections of withdrawn tasks."""
 RETRY_INTERVAL_S = 0.5
-"""Before a configuration is tried again that the kernel refused."""
+"""Before a configuration is tried again that the kernel refused, or a network that the engine did."""
 
 
 class NetworkFollower:
@@ -38,6 +38,8 @@ class NetworkFollower:
         self._progressed = progressed
         self._newest: NetworkConfiguration | None = None
         self._applied: NetworkConfiguration | None = None
+        self._refused: frozenset[str] = frozenset()
+        """Ids of networks that the engine will not have as they should be for now."""
         self._flows: Flows = ()
         self._wake = asyncio.Event()
         self._carried = asyncio.Condition()
@@ -59,10 +61,14 @@ class NetworkFollower:
             self._wake.set()
 
     async def wait_carried(self, task: Task) -> None:
-        """Return when this node carries every network of the task."""
+        """Return when this node carries every network of the task as the managers now want it.
+
+        A node that had given a network back may get it anew with another gateway: a container that joined the old
+        bridge would keep it from ever being replaced.
+        """
         wanted = {attachment.network_id for attachment in task.attachments}
         async with self._carried:
-            await self._carried.wait_for(lambda: wanted <= self._network_ids())
+            await self._carried.wait_for(lambda: wanted <= self._carried_ids())
 
     async def wait_reached(self, revision: int) -> None:
         """Return when the kernel has that revision or a later one."""
@@ -79,16 +85,15 @@ class NetworkFollower:
                 await asyncio.sleep(RETRY_INTERVAL_S)
 
     async def _step(self) -> None:
-        draining = self._applied is not None and any(service.draining for service in self._applied.services)
         if self._newest is self._applied:
-            await _wait(self._wake, FLOW_POLL_INTERVAL_S if draining else None)
+            await _wait(self._wake, self._patience())
         self._wake.clear()
         newest = self._newest
         if newest is None:
             return
         before = self.progress
-        if newest is not self._applied:
-            await self._data_plane.apply(newest)
+        if newest is not self._applied or self._refused:
+            self._refused = await self._data_plane.apply(newest)
         flows = await self._measure(newest)
         # Set together: a revision is only ever reported with flows measured after it took effect.
         self._applied, self._flows = newest, flows
@@ -108,8 +113,17 @@ class NetworkFollower:
                 counts[task_id] = max(counts.get(task_id, 0), await self._connections.open_count(process_id))
         return tuple(sorted((task_id, count) for task_id, count in counts.items() if count))
 
-    def _network_ids(self) -> set[str]:
-        return {network.network_id for network in self._applied.networks} if self._applied else set()
+    def _patience(self) -> float | None:
+        """How long there is nothing to do unless something new comes; None: for ever."""
+        if self._applied is not None and any(service.draining for service in self._applied.services):
+            return FLOW_POLL_INTERVAL_S
+        return RETRY_INTERVAL_S if self._refused else None
+
+    def _carried_ids(self) -> set[str]:
+        if self._applied is None or self._newest is None:
+            return set()
+        as_wanted = set(self._applied.networks) & set(self._newest.networks)
+        return {network.network_id for network in as_wanted} - self._refused
 
 
 async def _wait(event: asyncio.Event, timeout: float | None) -> None:

@@ -43,14 +43,17 @@ class KernelDataPlane:
         self._turn = asyncio.Lock()
         """One change at a time, and no measurement in the middle of one."""
 
-    async def apply(self, configuration: NetworkConfiguration) -> None:
-        """Make the kernel match the configuration. Raises `OSError`; the balancers in force then stay in force."""
+    async def apply(self, configuration: NetworkConfiguration) -> frozenset[str]:
+        """Make the kernel match the configuration, less the networks returned, which the engine refuses for now.
+
+        Raises `OSError`; the balancers in force then stay in force.
+        """
         endpoints = (endpoint for service in configuration.services for endpoint in service.endpoints)
         serving = frozenset(address for endpoint in endpoints for address in endpoint.all_addresses)
         wanted = virtual_addresses(configuration)
         async with self._turn:
             await asyncio.to_thread(set_node_settings)
-            await self._overlay.apply(configuration)
+            refused = await self._overlay.apply(configuration)
             await self._overlay.forget_neighbours(sorted(serving - self._serving))
             await asyncio.to_thread(self._addresses.remove_others, wanted)
             living = without_nodes(configuration, self._avoided)
@@ -62,6 +65,7 @@ class KernelDataPlane:
                 await self._name_server.apply(living)
             await self._flows.follow(living)
             self._applied = configuration
+        return refused
 
     async def avoid(self, node_ids: frozenset[str]) -> None:
         """Balance and name without tasks on these nodes. Raises `OSError`; what was in force then stays in force."""

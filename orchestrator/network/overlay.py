@@ -31,6 +31,8 @@ class Overlay:
     def __init__(self, bridge_networks: BridgeNetworks) -> None:
         self._bridge_networks = bridge_networks
         self._ensured: dict[str, AttachedNetwork] = {}
+        self._refusals: dict[str, str] = {}
+        """Network id -> why the engine will not have it, as last said."""
 
     @cached_property
     def _tunnels(self) -> "Tunnels":
@@ -39,13 +41,15 @@ class Overlay:
 
         return Tunnels()
 
-    async def apply(self, configuration: NetworkConfiguration) -> None:
-        """Carry exactly the configuration's networks, less those that the engine refuses. Raises `OSError`.
+    async def apply(self, configuration: NetworkConfiguration) -> frozenset[str]:
+        """Carry exactly the configuration's networks, less those that the engine refuses: returned. Raises `OSError`.
 
         A network that is no longer in it but still in use is kept, and tried again at the next call.
         """
         # First what is to go: its subnet may be another network's by now.
-        await self._remove_others({network.network_id for network in configuration.networks})
+        wanted = {network.network_id for network in configuration.networks}
+        await self._remove_others(wanted)
+        self._refusals = {network_id: reason for network_id, reason in self._refusals.items() if network_id in wanted}
         present = await asyncio.to_thread(lambda: self._tunnels.observe())
         if await self._ensure_bridges(configuration.networks, present.bridges):
             present = await asyncio.to_thread(lambda: self._tunnels.observe())
@@ -54,6 +58,7 @@ class Overlay:
         if changes != TunnelChanges():
             await asyncio.to_thread(lambda: self._tunnels.change(changes))
             logger.info("overlay changed", extra={"revision": configuration.revision, "tunnels": len(desired)})
+        return frozenset(self._refusals)
 
     async def forget_neighbours(self, addresses: Collection[str]) -> None:
         """Ask anew where these addresses are, at the next packet: another container may have them now."""
@@ -92,9 +97,12 @@ class Overlay:
         try:
             is_settled = await self._bridge_networks.ensure(network, name)
         except NetworkRefused as refusal:
-            logger.error("network is not carried: %s", refusal, extra={"network_id": network.network_id})
+            if self._refusals.get(network.network_id) != str(refusal):
+                logger.error("network is not carried: %s", refusal, extra={"network_id": network.network_id})
+            self._refusals[network.network_id] = str(refusal)
             self._ensured.pop(network.network_id, None)
             return False
+        self._refusals.pop(network.network_id, None)
         if is_settled:
             self._ensured[network.network_id] = network
         return True

@@ -17,10 +17,12 @@ class FakeDataPlane:
         """When set, `apply` waits for it: a kernel that takes its time."""
         self.refusals = 0
         """How many of the next calls the kernel refuses."""
+        self.refused_networks: frozenset[str] = frozenset()
+        """Ids of the networks that the engine will not have."""
         self.removed = False
         self.avoided: frozenset[str] = frozenset()
 
-    async def apply(self, configuration: NetworkConfiguration) -> None:
+    async def apply(self, configuration: NetworkConfiguration) -> frozenset[str]:
         """Remember the configuration."""
         if self.gate is not None:
             await self.gate.wait()
@@ -28,6 +30,7 @@ class FakeDataPlane:
             self.refusals -= 1
             raise OSError("the kernel refused")
         self.applied.append(configuration)
+        return self.refused_networks & {network.network_id for network in configuration.networks}
 
     async def avoid(self, node_ids: frozenset[str]) -> None:
         """Remember the nodes."""

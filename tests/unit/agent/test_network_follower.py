@@ -15,12 +15,12 @@ DEADLINE_S = 5.0
 
 
 def configuration(
-    revision: int, *, draining: tuple[str, ...] = (), networks: tuple[str, ...] = ()
+    revision: int, *, draining: tuple[str, ...] = (), networks: tuple[str, ...] = (), gateway: str = "10.0.0.2"
 ) -> NetworkConfiguration:
     endpoints = tuple(Endpoint(task_id, "web.1", "n1", "10.0.0.9") for task_id in draining)
     return NetworkConfiguration(
         revision,
-        networks=tuple(AttachedNetwork(n, n, "10.0.0.0/24", 4096, "10.0.0.2") for n in networks),
+        networks=tuple(AttachedNetwork(n, n, "10.0.0.0/24", 4096, gateway) for n in networks),
         services=(BalancedService("s1", "web", (), (), endpoints),),
     )
 
@@ -110,16 +110,54 @@ def test_connections_to_a_withdrawn_task_are_said_until_they_are_gone() -> None:
     asyncio.run(scenario())
 
 
+def attached() -> Task:
+    """A task on the network `net`."""
+    task = Task("t1", "s1", "web", 1, TaskSpec(ContainerSpec("x")), 1)
+    return replace(task, attachments=(NetworkAttachment("net", "10.0.0.9"),))
+
+
 def test_a_task_waits_until_the_node_carries_its_networks() -> None:
     async def scenario() -> None:
         async with Node() as node:
-            task = Task("t1", "s1", "web", 1, TaskSpec(ContainerSpec("x")), 1)
-            attached = replace(task, attachments=(NetworkAttachment("net", "10.0.0.9"),))
-            waiting = asyncio.create_task(node.follower.wait_carried(attached))
+            waiting = asyncio.create_task(node.follower.wait_carried(attached()))
             node.follower.follow(configuration(1))
             await node.until(lambda: node.follower.progress.revision == 1)
             assert not waiting.done()
             node.follower.follow(configuration(2, networks=("net",)))
+            await asyncio.wait_for(waiting, DEADLINE_S)
+
+    asyncio.run(scenario())
+
+
+def test_a_task_does_not_join_a_network_that_is_about_to_be_replaced() -> None:
+    """The node has it still from before, with a gateway that it has given back."""
+
+    async def scenario() -> None:
+        async with Node() as node:
+            node.follower.follow(configuration(1, networks=("net",)))
+            await node.until(lambda: node.follower.progress.revision == 1)
+            node.data_plane.gate = asyncio.Event()
+            node.follower.follow(configuration(3, networks=("net",), gateway="10.0.0.7"))
+            waiting = asyncio.create_task(node.follower.wait_carried(attached()))
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+            node.data_plane.gate.set()
+            await asyncio.wait_for(waiting, DEADLINE_S)
+
+    asyncio.run(scenario())
+
+
+def test_a_task_waits_for_a_network_that_the_engine_refuses_and_it_is_asked_again() -> None:
+    async def scenario() -> None:
+        async with Node() as node:
+            node.data_plane.refused_networks = frozenset({"net"})
+            node.follower.follow(configuration(1, networks=("net",)))
+            # The other nodes need not wait for it: the revision is in force.
+            await node.until(lambda: node.follower.progress.revision == 1)
+            waiting = asyncio.create_task(node.follower.wait_carried(attached()))
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+            node.data_plane.refused_networks = frozenset()
             await asyncio.wait_for(waiting, DEADLINE_S)
 
     asyncio.run(scenario())
