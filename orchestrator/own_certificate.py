@@ -39,7 +39,7 @@ class OwnCertificate:
         own, _ = self._kept.pair
         return roots.trust_of(own.certificate_pem, own.ca_pem)
 
-    async def renew_certificate(self) -> None:
+    async def renew(self) -> None:
         """Get a new certificate, live by it, and take on the role it names. Raises `ClusterError` and `OSError`."""
         key, request = authority.certificate_request()
         reply = await joining.renew(

@@ -56,27 +56,31 @@ class Booted:
 
 @dataclasses.dataclass(frozen=True)
 class BootPlan:
-    """What to boot. With `is_bare` the nodes are left as they come up, in no swarm yet; `names`, if any, are theirs."""
+    """What to boot, managers first. With `is_bare` the nodes are left as they come up, in no swarm yet."""
 
     host: docker.DockerClient
     owner: Owner
     directory: Path
     image: str
     engine: Engine
-    nodes: int
+    names: Sequence[str]
     managers: int
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """More labels for its network."""
     is_bare: bool = False
-    names: Sequence[str] = ()
+
+
+def node_names(count: int) -> tuple[str, ...]:
+    """n1 and so on."""
+    return tuple(f"n{number}" for number in range(1, count + 1))
 
 
 def boot(plan: BootPlan, progress: Progress) -> Booted:
     """Boot a cluster. Raises DeadlineExceeded, or docker.errors.APIError for what an engine refused."""
     network = _create_network(plan)
-    progress(f"starting {plan.nodes} nodes")
+    progress(f"starting {len(plan.names)} nodes")
     began = time.monotonic()
-    with ThreadPoolExecutor(plan.nodes) as pool, contextlib.ExitStack() as unfinished:
+    with ThreadPoolExecutor(len(plan.names)) as pool, contextlib.ExitStack() as unfinished:
         nodes = tuple(pool.map(start_node, _node_plans(plan, network)))
         for node in nodes:
             unfinished.callback(node.close)
@@ -87,7 +91,7 @@ def boot(plan: BootPlan, progress: Progress) -> Booted:
             progress("joining the nodes to a swarm")
             _form_swarm(nodes, plan.managers, pool)
             joined = time.monotonic()
-            wait_until_ready(nodes[0], plan.nodes, plan.managers)
+            wait_until_ready(nodes[0], len(nodes), plan.managers)
             ready = time.monotonic()
         unfinished.pop_all()
     times = BootTimes(started - began, answering - started, joined - answering, ready - joined)
@@ -151,7 +155,6 @@ def _taken_subnets(host: docker.DockerClient) -> list[ipaddress.IPv4Network]:
 def _node_plans(plan: BootPlan, network: Network) -> list[NodePlan]:
     (pool,) = plan.host.api.inspect_network(network.id)["IPAM"]["Config"]
     subnet = ipaddress.IPv4Network(pool["Subnet"])
-    names = plan.names or [f"n{number}" for number in range(1, plan.nodes + 1)]
     return [
         NodePlan(
             plan.host,
@@ -163,7 +166,7 @@ def _node_plans(plan: BootPlan, network: Network) -> list[NodePlan]:
             plan.engine,
             node_address(subnet, number),
         )
-        for number, name in enumerate(names, start=1)
+        for number, name in enumerate(plan.names, start=1)
     ]
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm import reuse
-from pytest_swarm.boot import Booted, BootPlan, boot, wait_until_ready
+from pytest_swarm.boot import Booted, BootPlan, boot, node_names, wait_until_ready
 from pytest_swarm.cleanup import owning
 from pytest_swarm.conditions import AT_REST, node_is_empty
 from pytest_swarm.dns_watch import DnsWatch
@@ -251,7 +251,7 @@ def running_cluster(
     What a failed or interrupted boot has made so far is removed as well.
     """
     with owning(host, progress, keep=keep) as (owner, directory):
-        plan = BootPlan(host, owner, directory, image, engine, nodes, managers)
+        plan = BootPlan(host, owner, directory, image, engine, node_names(nodes), managers)
         with contextlib.closing(Cluster(plan, boot(plan, progress), progress)) as cluster:
             yield cluster
 
@@ -276,12 +276,14 @@ def reused_cluster(
     with contextlib.ExitStack() as stack:
         if found is None:
             with owning(host, progress, keep=lambda: True) as (owner, directory):
-                plan = BootPlan(host, owner, directory, image, engine, nodes, managers, wanted.labels)
+                plan = BootPlan(host, owner, directory, image, engine, node_names(nodes), managers, wanted.labels)
                 stack.enter_context(holding(directory))
                 booted = boot(plan, progress)
         else:
             owner, network = found
-            plan = BootPlan(host, owner, reuse.directory_of(network), image, engine, nodes, managers, wanted.labels)
+            plan = BootPlan(
+                host, owner, reuse.directory_of(network), image, engine, node_names(nodes), managers, wanted.labels
+            )
             try:
                 stack.enter_context(holding(plan.directory))
             except InUse:

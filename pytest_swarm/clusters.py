@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.boot import BootPlan, boot
+from pytest_swarm.boot import BootPlan, boot, node_names
 from pytest_swarm.cleanup import owning
 from pytest_swarm.engines import engine_named
 from pytest_swarm.ownership import (
@@ -122,7 +122,7 @@ def create(
             directory,
             wanted.image,
             engine_named(wanted.engine),
-            wanted.nodes,
+            node_names(wanted.nodes),
             wanted.managers,
             wanted.labels,
             is_bare,

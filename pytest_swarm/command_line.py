@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pytest_swarm import cleanup
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
 from pytest_swarm.interruption import sigterm_as_interrupt
-from pytest_swarm.options import ENGINES, default_managers
+from pytest_swarm.options import ENGINES, default_managers, positive
 from pytest_swarm.progress import Progress
 from pytest_swarm.waiting import DeadlineExceeded
 
@@ -122,9 +122,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    try:
+        return positive(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, not {text!r}") from None
 
 
 def _name(text: str) -> str:

@@ -61,7 +61,8 @@ class _Declaration:
         return self.key.upper()
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a whole number of at least 1. Raises ValueError, which says so."""
     try:
         number = int(text)
     except ValueError:
@@ -94,9 +95,9 @@ def _name(text: str) -> str:
 
 
 DECLARATIONS = (
-    _Declaration("nodes", "number of nodes of the cluster (default 4)", _positive, 4, "N"),
+    _Declaration("nodes", "number of nodes of the cluster (default 4)", positive, 4, "N"),
     _Declaration(
-        "managers", "how many of the nodes are managers (default 3, fewer with fewer nodes)", _positive, None, "N"
+        "managers", "how many of the nodes are managers (default 3, fewer with fewer nodes)", positive, None, "N"
     ),
     _Declaration(
         "engine",
@@ -122,7 +123,7 @@ DECLARATIONS = (
         None,
         "NAME",
     ),
-    _Declaration("repeat", "run each test that uses the cluster this many times (default 1)", _positive, 1, "N"),
+    _Declaration("repeat", "run each test that uses the cluster this many times (default 1)", positive, 1, "N"),
     _Declaration(
         "loss-budget",
         "what each load may lose, for instance lost=0,duplicates=0,p99=2s,longest_gap=500ms (default: no limits); "

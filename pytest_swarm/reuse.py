@@ -95,14 +95,16 @@ def attach(plan: BootPlan, network: Mapping[str, Any], progress: Progress) -> Bo
     progress("taking up the cluster")
     remedy = f"remove it: pytest-swarm-cleanup {plan.owner.run}"
     nodes = _nodes(plan, network)
-    if len(nodes) != plan.nodes:
-        raise CannotReuse(f"{plan.nodes - len(nodes)} of the cluster's {plan.nodes} nodes are missing; {remedy}")
+    if len(nodes) != len(plan.names):
+        raise CannotReuse(
+            f"{len(plan.names) - len(nodes)} of the cluster's {len(plan.names)} nodes are missing; {remedy}"
+        )
     try:
         for node in nodes:
             if node.container.status != "running":
                 node.container.start()
                 prepare_node(node, plan.engine)
-        wait_until_ready(nodes[0], plan.nodes, plan.managers, READY_SECONDS)
+        wait_until_ready(nodes[0], len(nodes), plan.managers, READY_SECONDS)
     except (DeadlineExceeded, DockerException, OSError) as error:
         for node in nodes:
             node.close()
@@ -116,7 +118,7 @@ def _nodes(plan: BootPlan, network: Mapping[str, Any]) -> tuple[Node, ...]:
     """The cluster's nodes; what else its owner has, such as a load that was cut short, is removed."""
     from docker.errors import NotFound
 
-    by_name = {f"swarm-{plan.owner.run}-n{number}": f"n{number}" for number in range(1, plan.nodes + 1)}
+    by_name = {f"swarm-{plan.owner.run}-{name}": name for name in plan.names}
     nodes = []
     for container in plan.host.containers.list(all=True, filters={"label": f"{LABEL}={plan.owner.label}"}):
         name = by_name.get(container.name)

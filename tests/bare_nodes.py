@@ -32,7 +32,7 @@ def bare_nodes(
         owning(host, session.progress) as (owner, directory),
         ExitStack() as clients,
     ):
-        plan = BootPlan(host, owner, directory, image, engine, len(names), 1, is_bare=True, names=names)
+        plan = BootPlan(host, owner, directory, image, engine, names, 1, is_bare=True)
         nodes = boot(plan, session.progress).nodes
         for node in nodes:
             clients.callback(node.close)

@@ -44,7 +44,7 @@ class Membership(Protocol):
         """Trust this root (PEM) and no other from now on."""
         ...
 
-    async def renew_certificate(self) -> None:
+    async def renew(self) -> None:
         """Get a new certificate and live by it.
 
         Raises `ClusterError` when no manager gave one, `OSError` when it cannot be kept or its role not be taken on.
@@ -87,7 +87,7 @@ class CertificateKeeper:
                 if self._is_vouched_for_by_another():
                     await asyncio.sleep(SPREAD_S * identity.random_fraction())
                 if self._is_in_wrong_role() or self._is_vouched_for_by_another() or clock.now() >= renew_at:
-                    await self._membership.renew_certificate()
+                    await self._membership.renew()
                     renew_at = self._next_renewal()
                 await self._follow_root()
                 if self._membership.trust != before:

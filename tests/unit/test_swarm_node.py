@@ -74,7 +74,7 @@ def test_managers_listen_on_the_ports_they_were_told(tmp_path: Path) -> None:
             assert [address for _, address in sorted(second.local.managers, key=lambda known: known[1])] == addresses
             # What the managers say to one another and to agents finds these ports too.
             await until(lambda: bool(kernel.applied) and kernel.applied[-1].data_path_port == 4242)
-            await second.certificate.renew_certificate()
+            await second.certificate.renew()
             assert second.manager is not None
             listed = await second.manager.ask_leader("GET", "/nodes", {"filters": '{"role":["manager"]}'})
             assert sorted(node["ManagerStatus"]["Addr"] for node in listed) == addresses

@@ -29,7 +29,7 @@ class Node:
         self.trust = NodeTrust("old", "subject", "old")
         self.next_issuer = "old"
 
-    async def renew_certificate(self) -> None:
+    async def renew(self) -> None:
         if self.failures:
             raise self.failures.pop()
         self.renewals += 1

@@ -16,7 +16,7 @@ from pytest_swarm.engine_client import DockerUnavailable
     [
         ("", "the following arguments are required: COMMAND"),
         ("cluster", "the following arguments are required: COMMAND"),
-        ("cluster create --nodes 0", "argument --nodes: '0' is not a whole number of at least 1"),
+        ("cluster create --nodes 0", "argument --nodes: expected a whole number of at least 1, not '0'"),
         ("cluster create --name ../x", "argument --name: '../x' is not a name of letters, digits, '_', '-' and '.'"),
         ("cluster create --engine podman", "argument --engine: invalid choice: 'podman'"),
         ("cluster env", "the following arguments are required: NAME"),

@@ -1,0 +1,136 @@
+"""An agent's session with a dispatcher, for real: WebSocket, mutual TLS, 127.0.0.1."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from orchestrator import clock
+from orchestrator.agent.session import Session
+from orchestrator.manager import authority
+from orchestrator.manager.dispatcher import Dispatcher
+from orchestrator.manager.observations import Observations
+from orchestrator.model.cluster import Cluster, ClusterSpec
+from orchestrator.model.node import Node, NodeDescription, NodeRole, NodeSpec
+from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
+from orchestrator.model.session import Assignments, Heartbeat, Hello, LogFrame, LogRequest
+from orchestrator.model.task import Task, TaskStatus
+from orchestrator.state.actions import (
+    AddNode,
+    AllocateTask,
+    AssignTask,
+    CreateCluster,
+    CreateService,
+    CreateTask,
+)
+from orchestrator.testing.cluster_backend import FakeVault
+from orchestrator.testing.memory_store import MemoryStore
+
+DEADLINE_S = 5.0
+CLUSTER = authority.found("c1", ClusterSpec(heartbeat_period=0.1), clock.now())
+OWN = authority.issue(CLUSTER, "n1", NodeRole.WORKER, clock.now())
+SPEC = TaskSpec(ContainerSpec("web:1"))
+
+
+class AgentStub:
+    """The node's parts, reduced to what a session needs."""
+
+    def __init__(self, node_id: str = "n1") -> None:
+        self.node_id = node_id
+        self.heartbeat = Heartbeat(0)
+        self.statuses: tuple[tuple[str, TaskStatus], ...] = ()
+        self.received: list[Assignments] = []
+        self.log: tuple[str, ...] = ("one\n", "two\n")
+        self.term = 0
+
+    async def hello(self) -> Hello:
+        return Hello(self.node_id, NodeDescription("n1"), "10.1.0.5", statuses=self.statuses)
+
+    def progress(self) -> Heartbeat:
+        return self.heartbeat
+
+    def obeys(self, term: int) -> bool:
+        if term < self.term:
+            return False
+        self.term = term
+        return True
+
+    async def assigned(self, assignments: Assignments) -> None:
+        self.received.append(assignments)
+
+    async def logs(self, request: LogRequest) -> AsyncIterator[LogFrame]:
+        for line in self.log:
+            yield LogFrame(request.number, 1, line)
+        yield LogFrame(request.number, end=True)
+
+
+class Rig:
+    """A store, a dispatcher behind TLS, and one agent's session with it."""
+
+    def __init__(self, cluster: Cluster = CLUSTER) -> None:
+        self.store = MemoryStore(clock=clock.now)
+        self.observations = Observations()
+        self.woken = 0
+        self.agent = AgentStub()
+        self.dispatcher = Dispatcher(
+            self.store,
+            self.observations,
+            vault=FakeVault(),
+            wake_leader_loop=self._wake,
+            manager_addresses=lambda: ("10.1.0.1:2377",),
+            node_id_of=_certified_node,
+        )
+        self._cluster = cluster
+        self.address = ""
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Session]:
+        await self.store.propose(
+            (
+                CreateCluster(self._cluster),
+                AddNode(Node("n1", NodeSpec(), NodeDescription(""), "10.1.0.5")),
+                CreateService(Service("s1", ServiceSpec("web", SPEC), 0)),
+                CreateTask(Task("t1", "s1", "web", 1, SPEC, 1)),
+                AllocateTask("t1", ()),
+                AssignTask("t1", "n1"),
+            )
+        )
+        application = web.Application()
+        application.router.add_get("/session", self.dispatcher.handle_session)
+        server = TestServer(application, scheme="https")
+        await server.start_server(ssl=authority.server_context(_manager()))
+        self.address = f"{server.host}:{server.port}"
+        tls = authority.client_context(OWN)
+        session = Session(self.agent, lambda: (f"{server.host}:{server.port}",), lambda: tls)
+        duties = [asyncio.create_task(self.dispatcher.run()), asyncio.create_task(session.run())]
+        try:
+            yield session
+        finally:
+            for duty in duties:
+                duty.cancel()
+            await asyncio.gather(*duties, return_exceptions=True)
+            await server.close()
+
+
+def _manager() -> authority.NodeIdentity:
+    return authority.issue(CLUSTER, "m1", NodeRole.MANAGER, clock.now())
+
+
+def _certified_node(request: web.Request) -> str:
+    assert request.transport is not None
+    tls: ssl.SSLObject = request.transport.get_extra_info("ssl_object")
+    peer = authority.peer_identity(tls)
+    assert peer is not None
+    return peer.node_id
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.005)
