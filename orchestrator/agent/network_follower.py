@@ -40,6 +40,7 @@ class NetworkFollower:
         self._applied: NetworkConfiguration | None = None
         self._refused: frozenset[str] = frozenset()
         """Ids of networks that the engine will not have as they should be for now."""
+        self._retry_at = 0.0
         self._flows: Flows = ()
         self._wake = asyncio.Event()
         self._carried = asyncio.Condition()
@@ -92,8 +93,9 @@ class NetworkFollower:
         if newest is None:
             return
         before = self.progress
-        if newest is not self._applied or self._refused:
+        if newest is not self._applied or (self._refused and self._retry_in() <= 0):
             self._refused = await self._data_plane.apply(newest)
+            self._retry_at = asyncio.get_running_loop().time() + RETRY_INTERVAL_S
         flows = await self._measure(newest)
         # Set together: a revision is only ever reported with flows measured after it took effect.
         self._applied, self._flows = newest, flows
@@ -117,7 +119,10 @@ class NetworkFollower:
         """How long there is nothing to do unless something new comes; None: for ever."""
         if self._applied is not None and any(service.draining for service in self._applied.services):
             return FLOW_POLL_INTERVAL_S
-        return RETRY_INTERVAL_S if self._refused else None
+        return max(self._retry_in(), 0.0) if self._refused else None
+
+    def _retry_in(self) -> float:
+        return self._retry_at - asyncio.get_running_loop().time()
 
     def _carried_ids(self) -> set[str]:
         if self._applied is None or self._newest is None:

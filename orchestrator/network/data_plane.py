@@ -40,6 +40,8 @@ class KernelDataPlane:
         self._serving: frozenset[str] = frozenset()
         self._applied: NetworkConfiguration | None = None
         self._avoided: frozenset[str] = frozenset()
+        self._refused: frozenset[str] = frozenset()
+        """Ids of networks that the engine did not have as they should be, the last time it was asked."""
         self._turn = asyncio.Lock()
         """One change at a time, and no measurement in the middle of one."""
 
@@ -53,7 +55,7 @@ class KernelDataPlane:
         wanted = virtual_addresses(configuration)
         async with self._turn:
             await asyncio.to_thread(set_node_settings)
-            refused = await self._overlay.apply(configuration)
+            self._refused = await self._overlay.apply(configuration)
             await self._overlay.forget_neighbours(sorted(serving - self._serving))
             await asyncio.to_thread(self._addresses.remove_others, wanted)
             living = without_nodes(configuration, self._avoided)
@@ -62,10 +64,10 @@ class KernelDataPlane:
             self._serving = serving
             await self._name_firewall.apply(configuration)
             if self._name_server is not None:
-                await self._name_server.apply(living)
+                await self._name_server.apply(living, not_carried=self._refused)
             await self._flows.follow(living)
             self._applied = configuration
-        return refused
+            return self._refused
 
     async def avoid(self, node_ids: frozenset[str]) -> None:
         """Balance and name without tasks on these nodes. Raises `OSError`; what was in force then stays in force."""
@@ -76,7 +78,7 @@ class KernelDataPlane:
             living = without_nodes(self._applied, node_ids)
             await self._ingress.apply(living)
             if self._name_server is not None:
-                await self._name_server.apply(living)
+                await self._name_server.apply(living, not_carried=self._refused)
             # Flows to what is left out are forgotten as those to an ended task are: only unanswered ones.
             await self._flows.follow(living)
 

@@ -7,7 +7,7 @@ questions under way, sizes and waits have limits.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.model.network import NetworkConfiguration
@@ -58,10 +58,12 @@ class NameServer:
         """By network id."""
         self._forwarding: set[asyncio.Task[None]] = set()
 
-    async def apply(self, configuration: NetworkConfiguration) -> None:
-        """Answer by this configuration from now on, at exactly its gateways."""
+    async def apply(self, configuration: NetworkConfiguration, *, not_carried: Collection[str] = ()) -> None:
+        """Answer by this configuration from now on, at exactly its gateways, less those of networks not carried."""
         self._table = NameTable(configuration)
-        gateways = self._table.gateways
+        gateways = {
+            network_id: gateway for network_id, gateway in self._table.gateways.items() if network_id not in not_carried
+        }
         for network_id, listener in list(self._listeners.items()):
             if gateways.get(network_id) != listener.gateway:
                 del self._listeners[network_id]

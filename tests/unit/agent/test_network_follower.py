@@ -161,3 +161,18 @@ def test_a_task_waits_for_a_network_that_the_engine_refuses_and_it_is_asked_agai
             await asyncio.wait_for(waiting, DEADLINE_S)
 
     asyncio.run(scenario())
+
+
+def test_a_refused_network_is_not_asked_for_at_the_pace_of_the_drain() -> None:
+    async def scenario() -> None:
+        async with Node() as node:
+            node.data_plane.refused_networks = frozenset({"net"})
+            node.data_plane.open["t1"] = 1
+            node.follower.follow(configuration(1, draining=("t1",), networks=("net",)))
+            await node.until(lambda: node.follower.progress.revision == 1)
+            for count in range(2, 4):
+                node.data_plane.open["t1"] = count
+                await node.until(lambda count=count: node.follower.progress.flows == (("t1", count),))  # type: ignore[misc]
+            assert len(node.data_plane.applied) == 1
+
+    asyncio.run(scenario())

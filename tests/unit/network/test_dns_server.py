@@ -309,3 +309,14 @@ def test_a_port_that_is_taken_does_not_hold_the_node_back(caplog: pytest.LogCapt
         assert "no names at 127.0.0.1" in caplog.text
 
     run(test)
+
+
+def test_nobody_listens_on_a_network_that_is_not_carried() -> None:
+    async def test(rig: Rig) -> None:
+        await rig.server.apply(configuration(), not_carried={"net1"})
+        with pytest.raises(ConnectionRefusedError):
+            await rig.tcp("web")
+        await rig.server.apply(configuration())
+        assert addresses(await rig.tcp("web")) == ["10.0.1.100"]
+
+    run(test)
