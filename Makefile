@@ -37,7 +37,7 @@ soak-updates: images
 	$(CLUSTER) --swarm-repeat=$(TIMES) -m soak tests/cluster/test_rolling_update.py
 
 soak-clusters: images
-	$(CLUSTER) -m "soak or not soak" tests/cluster tests/seed tests/recorded
+	CHURN_ROUNDS=50 $(CLUSTER) -m "soak or not soak" tests/cluster tests/seed tests/recorded
 
 # What each engine loses in each scenario, and what it costs: half an hour, or with BENCH=full all pairs of values, for
 # hours.

@@ -24,12 +24,13 @@ from tests.cluster.conftest import COMMAND, IMAGE
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.gate,
     # docker-py leaves the socket of an exec to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-ROUNDS = int(os.environ.get("CHURN_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("CHURN_ROUNDS", "5"))
 NETWORK, SERVICE, PORT = "churn-net", "churn", 8080
 ROUND_S = 60.0
 NAMES_S = 10.0

@@ -26,6 +26,7 @@ USERS = 10
 WATCH = ["--update-monitor", "1s", "--rollback-monitor", "1s"]
 
 
+@pytest.mark.gate
 def test_one_change_after_another_loses_nothing(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:
     web = deploy(replicas=3, env=QUICK)
 
