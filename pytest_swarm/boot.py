@@ -131,7 +131,7 @@ def _create_network(plan: BootPlan) -> Network:
             "labels": {**plan.owner.labels, **plan.labels, DIRECTORY_LABEL: str(plan.directory)},
         }
         try:
-            network = new_network(f"swarm-{plan.owner.run}", parameters).create()
+            network = new_network(plan.owner.name, parameters).create()
             network._docker.client.close()  # it has no other way to close its connection
             return network
         except APIError as error:

@@ -11,9 +11,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_swarm.cluster_folder import is_in_use, is_standing
 from pytest_swarm.engine_client import DockerUnavailable, connect_host
 from pytest_swarm.owned_folders import new_folder, owned_folders, remove_folders
-from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, Owner, is_in_use, is_standing
+from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, Owner
 from pytest_swarm.progress import Progress
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_swarm import reuse
 from pytest_swarm.boot import Booted, BootPlan, boot, node_names, wait_until_ready
 from pytest_swarm.cleanup import owning
+from pytest_swarm.cluster_folder import InUse, holding
 from pytest_swarm.conditions import AT_REST, node_is_empty
 from pytest_swarm.dns_watch import DnsWatch
 from pytest_swarm.engines.base import Engine
 from pytest_swarm.faults import Faults
 from pytest_swarm.node import Node
-from pytest_swarm.ownership import InUse, holding
 from pytest_swarm.phases import Operation
 from pytest_swarm.progress import Progress
 from pytest_swarm.service import CONVERGE_SECONDS, Service

@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.boot import BootPlan, boot, node_names
 from pytest_swarm.cleanup import owning
+from pytest_swarm.cluster_folder import is_in_use, mark_standing
 from pytest_swarm.engines import engine_named
-from pytest_swarm.ownership import (
-    DIRECTORY_LABEL,
-    LABEL,
-    REUSE_LABEL,
-    Owner,
-    is_in_use,
-    mark_standing,
-)
+from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, REUSE_LABEL, Owner
 from pytest_swarm.progress import Progress
 from pytest_swarm.reuse import Likeness, likeness_of, note_images
 from pytest_swarm.service_images import Archive, load_into_all
@@ -53,7 +47,7 @@ class Found:
     @property
     def nodes(self) -> dict[str, Any]:
         """Node name -> its container, in the order of their numbers."""
-        prefix = f"swarm-{self.owner.run}-n"
+        prefix = self.owner.name_of("n")
         numbers = {container.name.removeprefix(prefix): container for container in self.containers}
         return {f"n{number}": numbers[number] for number in sorted(filter(str.isdigit, numbers), key=int)}
 

@@ -17,7 +17,7 @@ class ControlTarget:
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster = cluster
-        self._name = f"swarm-{cluster.owner.run}-{name}-control"
+        self._name = cluster.owner.name_of(f"{name}-control")
         self._container: Any = None
         self.address = ""
 

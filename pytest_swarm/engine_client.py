@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.owned_folders import DIRECTORY_PREFIX
+from pytest_swarm.ownership import PREFIX
 
 if TYPE_CHECKING:
     import docker
@@ -71,7 +71,7 @@ def _names_a_node(variable: str, value: str) -> bool:
     if variable != "DOCKER_HOST" or not value.startswith("unix://"):
         return False
     folder = Path(value.removeprefix("unix://")).parent.parent
-    return folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith(DIRECTORY_PREFIX)
+    return folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith(PREFIX)
 
 
 def connect_node(socket: Path) -> docker.DockerClient:

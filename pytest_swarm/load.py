@@ -194,7 +194,7 @@ class LoadRun:
         self._control_target.start(files, FILES_MOUNT)
         container = (
             new_container(cluster.image)
-            .with_name(f"swarm-{cluster.owner.run}-{self.name}")
+            .with_name(cluster.owner.name_of(self.name))
             .with_network(cluster.network)
             .with_envs(**self._environment())
             .with_volume_mapping(locust, LOCUST_MOUNT, "ro")

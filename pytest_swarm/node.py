@@ -112,7 +112,7 @@ def start_node(plan: NodePlan) -> Node:
     socket_directory.mkdir()
     container = (
         new_container(plan.image)
-        .with_name(f"swarm-{plan.owner.run}-{plan.name}")
+        .with_name(plan.owner.name_of(plan.name))
         .with_network(plan.network)
         .with_envs(**plan.engine.environment())
         .with_volume_mapping(socket_directory, API_MOUNT, "rw")

@@ -14,9 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_swarm.ownership import Owner
+from pytest_swarm.ownership import PREFIX, Owner
 
-DIRECTORY_PREFIX = "swarm-"
 _OWNER_FILE = "owner"
 _CACHE = "pytest-swarm-rollout"
 
@@ -31,7 +30,7 @@ def cache_directory() -> Path:
 
 def new_folder(owner: Owner, parent: Path | None = None) -> Path:
     """Make a folder of this owner's, among the temporary files unless a parent is given."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{owner.run}-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=owner.name_of(""), dir=parent))
     (folder / _OWNER_FILE).write_text(owner.label)
     return folder
 
@@ -49,9 +48,9 @@ def draft_folder(owner: Owner, parent: Path | None = None) -> Iterator[Path]:
 def owned_folders() -> Iterator[tuple[Owner, Path]]:
     """Every folder of every owner, among the temporary files and in the cache; other users' are passed over."""
     for parent in (Path(tempfile.gettempdir()), cache_directory()):
-        for file in parent.glob(f"{DIRECTORY_PREFIX}*/{_OWNER_FILE}"):
+        for file in parent.glob(f"{PREFIX}*/{_OWNER_FILE}"):
             owner = _read(file)
-            if owner is not None and file.parent.name.startswith(f"{DIRECTORY_PREFIX}{owner.run}-"):
+            if owner is not None and file.parent.name.startswith(owner.name_of("")):
                 yield owner, file.parent
 
 

@@ -6,25 +6,22 @@ names one process of all times, so a clean-up can never take a live run's cluste
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 LABEL = "org.pytest-swarm-rollout"
 DIRECTORY_LABEL = f"{LABEL}.directory"
 REUSE_LABEL = f"{LABEL}.reuse"
 """On the network of a cluster that later sessions may use: what it is like."""
-_LOCK_FILE = "use.lock"
-_STANDING_FILE = "standing"
+PREFIX = "swarm-"
+"""What the names of all that we make on this machine begin with."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Owner:
-    """One pytest process. `run` is a short random name that also serves in container and network names."""
+    """One pytest process. `run` is a short random name that also serves in the names of what it makes."""
 
     run: str
     process_id: int
@@ -52,6 +49,15 @@ class Owner:
     def labels(self) -> dict[str, str]:
         return {LABEL: self.label}
 
+    @property
+    def name(self) -> str:
+        """What the names of all that it makes begin with, and the name of its network."""
+        return f"{PREFIX}{self.run}"
+
+    def name_of(self, what: str) -> str:
+        """The name of its container of this kind, such as a node."""
+        return f"{self.name}-{what}"
+
     def is_alive(self) -> bool:
         return self.boot_id == _boot_id() and _start_ticks(self.process_id) == self.start_ticks
 
@@ -70,39 +76,3 @@ def _boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return "unknown"
-
-
-class InUse(Exception):
-    """Another process holds the cluster."""
-
-
-@contextlib.contextmanager
-def holding(directory: Path) -> Iterator[None]:
-    """Hold the cluster whose folder this is, until this process ends at the latest. Raises InUse."""
-    with (directory / _LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InUse from None
-        yield
-
-
-def is_in_use(directory: Path) -> bool:
-    """Whether some process holds the cluster whose folder this is, or it is another user's."""
-    try:
-        if not (directory / _LOCK_FILE).exists():
-            return False
-        with holding(directory):
-            return False
-    except (InUse, PermissionError):
-        return True
-
-
-def mark_standing(directory: Path) -> None:
-    """Note that the cluster whose folder this is was made to outlive its owner, and is whole."""
-    (directory / _STANDING_FILE).touch()
-
-
-def is_standing(directory: Path) -> bool:
-    """Whether the cluster whose folder this is was made to outlive its owner."""
-    return (directory / _STANDING_FILE).exists()

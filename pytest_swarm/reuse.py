@@ -118,7 +118,7 @@ def _nodes(plan: BootPlan, network: Mapping[str, Any]) -> tuple[Node, ...]:
     """The cluster's nodes; what else its owner has, such as a load that was cut short, is removed."""
     from docker.errors import NotFound
 
-    by_name = {f"swarm-{plan.owner.run}-{name}": name for name in plan.names}
+    by_name = {plan.owner.name_of(name): name for name in plan.names}
     nodes = []
     for container in plan.host.containers.list(all=True, filters={"label": f"{LABEL}={plan.owner.label}"}):
         name = by_name.get(container.name)

@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.owned_folders import DIRECTORY_PREFIX
-from pytest_swarm.ownership import LABEL, Owner
+from pytest_swarm.ownership import LABEL, PREFIX, Owner
 
 if TYPE_CHECKING:
     import docker
@@ -37,4 +36,4 @@ def runs_of(host: docker.DockerClient, process_id: int) -> set[str]:
 
 def folders(run: str) -> set[Path]:
     """The folders of a run."""
-    return set(Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}{run}*"))
+    return set(Path(tempfile.gettempdir()).glob(f"{PREFIX}{run}*"))

@@ -39,9 +39,8 @@ STOP_SECONDS = 30.0
 def neighbour(swarm_host: docker.DockerClient) -> Iterator[Callable[[], bool]]:
     """A volume and a network of a run that is alive, this one; tells whether both are still there."""
     owner = Owner.current()
-    name = f"swarm-{owner.run}"
-    volume = swarm_host.volumes.create(name, labels=owner.labels)
-    network = swarm_host.networks.create(name, labels=owner.labels, internal=True)
+    volume = swarm_host.volumes.create(owner.name, labels=owner.labels)
+    network = swarm_host.networks.create(owner.name, labels=owner.labels, internal=True)
     try:
         yield lambda: set(labelled(swarm_host, owner.run)) == {"networks", "volumes"}
     finally:

@@ -12,8 +12,9 @@ import pytest
 from docker.errors import APIError, NotFound
 
 from pytest_swarm import cleanup
+from pytest_swarm.cluster_folder import mark_standing
 from pytest_swarm.owned_folders import cache_directory, draft_folder, new_folder
-from pytest_swarm.ownership import LABEL, Owner, mark_standing
+from pytest_swarm.ownership import LABEL, Owner
 
 DEAD = Owner("0badcafe", 1, 0, "an earlier boot")
 

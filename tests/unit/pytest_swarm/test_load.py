@@ -15,6 +15,7 @@ import pytest_swarm.load
 from pytest_swarm.budget import Budget
 from pytest_swarm.load import BudgetBroken, InvalidRun, Load, LoadRun
 from pytest_swarm.load_settings import BadLoad, LoadSettings
+from pytest_swarm.ownership import Owner
 from pytest_swarm.waiting import DeadlineExceeded
 from workloads.locustfiles.http_client import Outcome
 
@@ -85,7 +86,7 @@ class Stage:
         self.results = results
         self.container = Container(self.deeds)
         self.logs = Logs(self.deeds)
-        owner = SimpleNamespace(run="abc", labels={})
+        owner = Owner("abc", process_id=1, start_ticks=1, boot_id="x")
         cluster: Any = SimpleNamespace(
             nodes=[SimpleNamespace(name="n1")],
             node=lambda name: SimpleNamespace(address="10.0.0.1"),

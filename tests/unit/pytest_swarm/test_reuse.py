@@ -11,7 +11,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, InUse, Owner, holding, is_in_use
+from pytest_swarm.cluster_folder import InUse, holding, is_in_use
+from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, Owner
 from pytest_swarm.reuse import CannotReuse, Likeness, changed_images, find, note_images
 from pytest_swarm.service_images import Archive
 
