@@ -209,6 +209,8 @@ class FakeEngineClient:
         }
     )
 
+    resolver_files: dict[str, str] = field(default_factory=dict)
+    """Path -> text of those made."""
     lines: list[bytes] = field(default_factory=list)
     """What `stream` begins with."""
     stream_ends: asyncio.Event = field(default_factory=asyncio.Event)
@@ -230,6 +232,12 @@ class FakeEngineClient:
         if (method, path) == ("GET", "/networks"):
             return []
         raise EngineRefusal(HTTPStatus.NOT_FOUND, f"network {path.split('/')[2]} not found")
+
+    async def resolver_file(self, text: str) -> str:
+        """A path at which this engine sees that text."""
+        path = f"/resolv.conf.{len(self.resolver_files)}"
+        self.resolver_files[path] = text
+        return path
 
     @contextlib.asynccontextmanager
     async def stream(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:

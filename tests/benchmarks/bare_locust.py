@@ -14,14 +14,14 @@ from locust.exception import StopUser
 from workloads.locustfiles.http_client import ANSWERED, Settings, SingleShotClient
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
     parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--target", required=True)
     parser.add_argument("--keep-alive", action="store_true")
 
 
-@events.test_start.add_listener
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
 def start(environment: Environment, **_: Any) -> None:
     options: Any = environment.parsed_options
     BareUser.numbers = itertools.count(1)

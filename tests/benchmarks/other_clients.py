@@ -12,7 +12,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
     parser.add_argument("--total", type=int, required=True)
     parser.add_argument("--targets", required=True)
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
     parser.add_argument("--fresh", action="store_true")
 
 
-@events.test_start.add_listener
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
 def start(environment: Environment, **_: Any) -> None:
     options: Any = environment.parsed_options
     Numbered.numbers = iter(range(1, options.total + 1))
@@ -77,7 +77,8 @@ class Fast(Numbered, FastHttpUser):
     """Locust's FastHttpUser, with the same timeout."""
 
     def __init__(self, environment: Environment) -> None:
-        self.network_timeout = self.connection_timeout = environment.parsed_options.patience
+        options: Any = environment.parsed_options
+        self.network_timeout = self.connection_timeout = options.patience
         super().__init__(environment)
 
     def get(self, url: str, headers: dict[str, str]) -> None:

@@ -144,7 +144,7 @@ def runs_without(web: Service, broken: Node, replicas: int) -> Callable[[Any], b
         ids = {each["Description"]["Hostname"]: each["ID"] for each in api.nodes()}
         tasks = api.tasks(filters={"service": web.id})
         running = [task for task in tasks if task["DesiredState"] == task["Status"]["State"] == "running"]
-        return sum(task["NodeID"] != ids[broken.name] for task in running) >= replicas
+        return len([task for task in running if task["NodeID"] != ids[broken.name]]) >= replicas
 
     return condition
 

@@ -118,12 +118,13 @@ def drive(swarm: Cluster, load: Load, scenario: Scenario) -> tuple[LoadRun, str]
 
 def shape(traffic: Traffic) -> dict[str, Any]:
     """The settings of a load that make this traffic."""
-    return {
+    settings: dict[Traffic, dict[str, Any]] = {
         Traffic.FRESH: {},
         Traffic.KEEP_ALIVE: {"keep_alive": True},
         Traffic.POST: {"method": "POST", "body_bytes": 1000},
         Traffic.STREAMING: {"path": "/stream"},
-    }[traffic]
+    }
+    return settings[traffic]
 
 
 def broken_node(swarm: Cluster, web: Service, scenario: Scenario) -> str:

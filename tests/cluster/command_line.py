@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_swarm.node import Node
@@ -91,7 +92,7 @@ def tasks_of(node: Node, service: str) -> list[dict[str, str]]:
     return [dict(zip(columns, line.split("|"), strict=True)) for line in text.splitlines()]
 
 
-def containers_of(nodes: list[Node], service: str) -> list[Any]:
+def containers_of(nodes: Sequence[Node], service: str) -> list[Any]:
     """The running containers of a service, as their engines describe them."""
     wanted = {"label": f"com.docker.swarm.service.name={service}", "status": "running"}
     return [each for node in nodes for each in node.client.containers.list(filters=wanted, ignore_removed=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -37,7 +37,7 @@ def swarm_images(request: pytest.FixtureRequest, swarm_host: docker.DockerClient
 def deploy(swarm: Cluster) -> Callable[..., Service]:
     """Deploy version 1 of the sample service; keyword arguments as for `swarm.deploy`."""
 
-    def deploy_sample(**arguments: object) -> Service:
+    def deploy_sample(**arguments: Any) -> Service:
         return swarm.deploy(f"{IMAGE}:1", name="web", command=COMMAND, **arguments)
 
     return deploy_sample

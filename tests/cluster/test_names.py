@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ def look_up(node: Node, *names: str) -> Answers:
     return [(code, sorted(addresses)) for code, _, addresses in ast.literal_eval(answer.output)]
 
 
-def wait_for_answers(nodes: list[Node], names: tuple[str, ...], wanted: Answers) -> None:
+def wait_for_answers(nodes: Sequence[Node], names: tuple[str, ...], wanted: Answers) -> None:
     """Wait until every node's asker is told this."""
 
     def look() -> Done[None] | NotYet:

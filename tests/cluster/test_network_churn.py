@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,8 @@ def test_networks_and_services_come_and_go_without_a_trace(swarm: Cluster) -> No
     seconds = time.monotonic() - started
     print(f"{ROUNDS} rounds in {seconds:.0f} s on {len(swarm.nodes)} nodes, subnets {sorted(subnets)}")  # noqa: T201
     for node in swarm.nodes:
-        wait_until(
-            lambda node=node: _is_clean(node, before[node.name]), what=f"{node.name} to be clean", timeout=ROUND_S
-        )
+        look = partial(_is_clean, node, before[node.name])
+        wait_until(look, what=f"{node.name} to be clean", timeout=ROUND_S)
     assert len(subnets) <= 2, f"address pools leak: {sorted(subnets)}"
     assert _all_over(swarm)
 

@@ -55,7 +55,7 @@ def update(service: Service, *options: str) -> None:
 def holds(node: Node, text: str, *places: str) -> list[str]:
     """Files below the places, on the node, that contain the text."""
     _, output = node.container.exec_run(["grep", "-rlsaF", text, *places])
-    return output.decode().split()
+    return str(output, "utf-8").split()
 
 
 def in_tasks(service: Service, path: str) -> list[str]:

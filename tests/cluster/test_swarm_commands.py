@@ -113,8 +113,8 @@ def test_events_tell_of_everything_the_swarm_has(manager: Node) -> None:
 
 def test_a_network_of_chosen_addresses(manager: Node) -> None:
     subnet, part = ip_network("10.77.0.0/24"), ip_network("10.77.0.128/25")
-    addresses = ("--subnet", str(subnet), "--gateway", "10.77.0.9", "--ip-range", str(part))
-    addresses += ("--aux-address", "nas=10.77.0.129")
+    addresses = ["--subnet", str(subnet), "--gateway", "10.77.0.9", "--ip-range", str(part)]
+    addresses += ["--aux-address", "nas=10.77.0.129"]
     network_id = succeed(
         manager, "network", "create", "-d", "overlay", "--internal", "--label", "a=b", *addresses, "chosen"
     )

@@ -19,7 +19,7 @@ class ClusterTarget:
         self._cluster = cluster
         self._active: list[FaultInForce] = []
         self._has_swarmd = cluster.engine.name != "docker"
-        self.managers = [node.name for node in cluster.nodes[: cluster.managers]]
+        self.managers: Sequence[str] = [node.name for node in cluster.nodes[: cluster.managers]]
         self.worker = next((node.name for node in cluster.nodes[cluster.managers :]), None)
 
     @property

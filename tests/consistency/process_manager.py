@@ -10,14 +10,13 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import msgspec
 from aiohttp import web
 
 from orchestrator import clock
 from orchestrator.api.app import create_app
-from orchestrator.api.backend import ClusterBackend, EngineClient, LocalNode, LocalNodeState
+from orchestrator.api.backend import ClusterBackend, LocalNode, LocalNodeState
 from orchestrator.log_lines import LineFormatter
 from orchestrator.manager import authority
 from orchestrator.manager.authority import NodeIdentity
@@ -83,7 +82,7 @@ async def serve(directory: Path, number: int) -> None:
 
 def _api(lifecycle: FakeLifecycle, manager: Callable[[], ClusterBackend], *, forwards: bool = True) -> web.Application:
     # The engine is asked for nothing but its networks.
-    return create_app(lifecycle, manager, cast("EngineClient", FakeEngineClient()), forwards=forwards)
+    return create_app(lifecycle, manager, FakeEngineClient(), forwards=forwards)
 
 
 async def _found(directory: Path, store: RaftStore, raft: Membership, cluster: Cluster) -> None:

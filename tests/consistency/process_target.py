@@ -22,11 +22,11 @@ _DEADLINE = 60.0
 class ProcessTarget:
     """Implements `live_run.Target`. `close` it."""
 
-    worker = None
+    worker: str | None = None
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.managers = [name_of(number) for number in range(1, MANAGERS + 1)]
+        self.managers: Sequence[str] = [name_of(number) for number in range(1, MANAGERS + 1)]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property

@@ -56,7 +56,7 @@ def serve_before_ready(patch: pytest.MonkeyPatch) -> None:
 
 def stop_the_old_before_the_new_serves(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(
-        STEPS,  # type: ignore[arg-type] # a mapping to all but this test
+        STEPS,  # a mapping to all but this test
         (Phase.STARTING, UpdateOrder.START_FIRST),
         rolling_update._stop_old,
     )

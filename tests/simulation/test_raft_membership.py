@@ -114,7 +114,7 @@ class Roles:
                 return
             ask = leader.addNodeToCluster if wanted else leader.removeNodeFromCluster
             answers: list[int] = []
-            ask(name, lambda _, reason, answers=answers: answers.append(reason))  # type: ignore[misc]
+            ask(name, lambda _, reason, answers=answers: answers.append(reason))
             self.managers.run(2.0, lambda answers=answers: bool(answers))  # type: ignore[misc]
             committed = [reason for reason in answers if reason == 0]
 

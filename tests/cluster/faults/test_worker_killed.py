@@ -43,7 +43,7 @@ def mesh_address(service: Service, node: Node) -> str:
         for task in service.tasks()
         if task["NodeID"] == ids[node.name] and task["Status"]["State"] == task["DesiredState"] == "running"
     ]
-    addresses = [
+    addresses: list[str] = [
         address.partition("/")[0]
         for attachment in task["NetworksAttachments"]
         if attachment["Network"]["Spec"]["Name"] == "ingress"

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -46,8 +46,8 @@ class Networks:
     def configuration(
         self,
         node: Node,
-        serving: dict[str, Sequence[TaskServer]],
-        draining: dict[str, Sequence[TaskServer]] | None = None,
+        serving: Mapping[str, Sequence[TaskServer]],
+        draining: Mapping[str, Sequence[TaskServer]] | None = None,
     ) -> NetworkConfiguration:
         self.revision += 1
         number = self.rig.nodes.index(node)

@@ -128,7 +128,8 @@ def test_a_renewal_that_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(certificate_keeper, "SPREAD_S", 0.001)
     monkeypatch.setattr(certificate_keeper, "RETRY_INTERVAL_S", 0.001)
     node = Node()
-    node.next_issuer, node.failures = "new", 3 * [Unavailable("no manager")]
+    node.next_issuer = "new"
+    node.failures += 3 * [Unavailable("no manager")]
 
     async def scenario(keeper: CertificateKeeper) -> None:
         keeper.heard(WORKER, WORKER, NodeTrust("old", "subject", "new"))

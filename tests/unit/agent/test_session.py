@@ -25,6 +25,9 @@ class Parts:
     def progress(self) -> Heartbeat:
         return Heartbeat(0, ())
 
+    def obeys(self, term: int) -> bool:
+        return True
+
     async def assigned(self, assignments: Assignments) -> None:
         raise AssertionError("the manager said nothing")
 

@@ -1,6 +1,7 @@
 """The checker finds what is planted, and nothing else."""
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -14,22 +15,22 @@ class Script:
     def __init__(self) -> None:
         self.history: list[Operation] = []
 
-    def add(self, action: Action, outcome: Outcome = Outcome.OK, **fields: object) -> "Script":
-        start = float(fields.pop("at", 2 * len(self.history)))  # type: ignore[arg-type]
-        end = NEVER if outcome is Outcome.INFO else start + float(fields.pop("takes", 1.0))  # type: ignore[arg-type]
-        self.history.append(Operation("c", "config x", action, start, end, outcome, **fields))  # type: ignore[arg-type]
+    def add(self, action: Action, outcome: Outcome = Outcome.OK, **fields: Any) -> "Script":
+        start = float(fields.pop("at", 2 * len(self.history)))
+        end = NEVER if outcome is Outcome.INFO else start + float(fields.pop("takes", 1.0))
+        self.history.append(Operation("c", "config x", action, start, end, outcome, **fields))
         return self
 
-    def create(self, value: str, outcome: Outcome = Outcome.OK, **fields: object) -> "Script":
+    def create(self, value: str, outcome: Outcome = Outcome.OK, **fields: Any) -> "Script":
         return self.add(Action.CREATE, outcome, value=value, **fields)
 
-    def read(self, value: str | None, **fields: object) -> "Script":
+    def read(self, value: str | None, **fields: Any) -> "Script":
         return self.add(Action.READ, value=value, **fields)
 
-    def update(self, expected: str, value: str, outcome: Outcome = Outcome.OK, **fields: object) -> "Script":
+    def update(self, expected: str, value: str, outcome: Outcome = Outcome.OK, **fields: Any) -> "Script":
         return self.add(Action.UPDATE, outcome, value=value, expected=expected, **fields)
 
-    def remove(self, outcome: Outcome = Outcome.OK, **fields: object) -> "Script":
+    def remove(self, outcome: Outcome = Outcome.OK, **fields: Any) -> "Script":
         return self.add(Action.REMOVE, outcome, **fields)
 
     def verdict(self, *, versions_are_clients: bool = True) -> Verdict:

@@ -34,7 +34,7 @@ def test_an_update_names_what_was_seen_with_its_version() -> None:
 
 def test_what_cannot_be_done_to_a_kind_is_not_asked_for() -> None:
     names = Names([NETWORK, NODE], "run")
-    actions = Counter()
+    actions: Counter[tuple[str, Action]] = Counter()
     for value in ("a", None):
         for operation in wishes(Client(f"c{value}", 1, names), 400, Answer(Outcome.OK, value=value, version=3)):
             actions[operation.key.split()[0], operation.action] += 1

@@ -1,6 +1,8 @@
 """Which names a state gives to which node."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,15 +29,17 @@ class Named(Scene):
         super().__init__([a_node("n1", gateways=gateways), a_node("n2", gateways=gateways[:1])])
         self.apply(CreateNetwork(MESH), CreateNetwork(NET))
 
-    def service(self, name: str = "web", *, mode: EndpointMode = EndpointMode.VIP, **labels: str) -> Service:
-        spec = a_spec(name, networks=(NetworkReference("net1", ("alias",)),), labels=labels)
+    def service(
+        self, name: str = "web", *, mode: EndpointMode = EndpointMode.VIP, labels: Mapping[str, str] | None = None
+    ) -> Service:
+        spec = a_spec(name, networks=(NetworkReference("net1", ("alias",)),), labels=labels or {})
         service = self.create(replace(spec, endpoint=EndpointSpec(mode)))
         with self.state.transaction():
             virtual = (("mesh", "10.0.0.200/24"), ("net1", "10.0.1.200/24"))
             self.state.put_service(replace(service, virtual_addresses=virtual))
         return self.state.service(service.id)
 
-    def task(self, service: Service, number: int, *, node: str = "n1", **fields: object) -> Task:
+    def task(self, service: Service, number: int, *, node: str = "n1", **fields: Any) -> Task:
         attachments = (
             NetworkAttachment("mesh", f"10.0.0.{number}"),
             NetworkAttachment("net1", f"10.0.1.{number}", ("alias", "own")),
@@ -44,7 +48,7 @@ class Named(Scene):
         task = replace(task, attachments=attachments, status=TaskStatus(TaskState.RUNNING))
         task = replace(task, endpoint=EndpointState.SERVING, labels=service.spec.labels)
         with self.state.transaction():
-            self.state.put_task(replace(task, **fields))  # type: ignore[arg-type]
+            self.state.put_task(replace(task, **fields))
         return self.state.task(task.id)
 
     @property
@@ -79,7 +83,7 @@ def test_round_robin_has_no_virtual_address() -> None:
         {"endpoint": EndpointState.RELEASED},
     ],
 )
-def test_only_what_serves_is_named_by_the_service(fields: dict[str, object]) -> None:
+def test_only_what_serves_is_named_by_the_service(fields: dict[str, EndpointState]) -> None:
     scene = Named()
     scene.task(scene.service(), 4, **fields)
     assert scene.names.services[0].addresses == ()
@@ -133,7 +137,7 @@ def test_the_revision_that_withdraws_a_task_has_it_out_of_the_names() -> None:
 
 def withdrawn(scene: Named, **labels: str) -> None:
     """A task whose withdrawal every node has acknowledged, now."""
-    scene.task(scene.service(**labels), 4)
+    scene.task(scene.service(labels=labels), 4)
     scene.apply(SetDesiredState("task4", TaskState.SHUTDOWN))
     scene.hear()
     assert reconcile(scene.situation).actions == (ConfirmWithdrawal("task4"),)
@@ -162,7 +166,7 @@ def test_even_one_that_is_not_to_drain() -> None:
 
 def test_a_service_that_asks_for_no_withdrawal_does_not_rest() -> None:
     scene = Named()
-    scene.task(scene.service(**{"swarm.withdraw": "off"}), 4)
+    scene.task(scene.service(labels={"swarm.withdraw": "off"}), 4)
     scene.apply(SetDesiredState("task4", TaskState.SHUTDOWN))
     scene.hear()
     scene.apply(ConfirmWithdrawal("task4"))

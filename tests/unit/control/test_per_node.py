@@ -1,6 +1,7 @@
 """Global services: a task on every node that takes it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from orchestrator.state.actions import CreateTask, SetDesiredState, SetNodeState
 from tests.builders import Scene, a_node, a_spec
 
 
-def a_scene(**task: object) -> Scene:
+def a_scene(**task: Any) -> Scene:
     scene = Scene([a_node("n1", labels={"zone": "a"}), a_node("n2")])
     scene.create(a_spec(mode=ServiceMode.GLOBAL, **task))
     return scene

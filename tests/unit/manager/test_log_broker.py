@@ -65,7 +65,7 @@ def test_a_node_without_a_session_or_that_loses_it_ends_its_logs() -> None:
 def test_what_was_read_is_granted_again_and_no_more_than_the_window_waits_here() -> None:
     async def scenario(nodes: Nodes) -> None:
         logs = nodes.broker.logs([("n1", LogRequest(1, "a", follow=True))])
-        first = asyncio.create_task(anext(logs))
+        first = asyncio.ensure_future(anext(logs))
         await asyncio.sleep(0)
         (number,) = nodes.numbers()
         for _ in range(LOG_WINDOW_FRAMES):

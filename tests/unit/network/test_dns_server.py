@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import dns.asyncquery
 import dns.flags
@@ -88,8 +89,8 @@ class Rig:
     def __init__(self, server: NameServer, port: int, outside: Outside) -> None:
         self.server, self.port, self.outside = server, port, outside
 
-    async def udp(self, name: str, kind: str = "A", *, source: str = "", **options: object) -> dns.message.Message:
-        query = dns.message.make_query(name, kind, **options)  # type: ignore[arg-type]
+    async def udp(self, name: str, kind: str = "A", *, source: str = "", **options: Any) -> dns.message.Message:
+        query = dns.message.make_query(name, kind, **options)
         return await dns.asyncquery.udp(query, GATEWAY, DEADLINE_S, self.port, source=source or None)
 
     async def tcp(self, name: str, kind: str = "A") -> dns.message.Message:
@@ -180,7 +181,7 @@ def test_a_network_that_is_gone_is_not_listened_on() -> None:
 @pytest.mark.parametrize(("payload", "most"), [(None, 512), (1232, 1232), (4096, 1232)])
 def test_a_long_answer_is_truncated_and_whole_over_tcp(payload: int | None, most: int) -> None:
     async def test(rig: Rig) -> None:
-        options = {} if payload is None else {"use_edns": 0, "payload": payload}
+        options: dict[str, Any] = {} if payload is None else {"use_edns": 0, "payload": payload}
         reply = await rig.udp("many", **options)
         assert reply.flags & dns.flags.TC
         assert len(reply.to_wire()) <= most

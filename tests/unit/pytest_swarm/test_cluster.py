@@ -33,9 +33,9 @@ class Bench(Cluster):
         nodes = [_node("n1", "active"), _node("n2", "drain"), _node("n3", "pause")]
         client = SimpleNamespace(api=SimpleNamespace(nodes=lambda: nodes))
         plan: Any = SimpleNamespace(host=None, owner=None, directory=None, engine=None, image="node:1", managers=1)
-        booted: Any = Booted(
-            (SimpleNamespace(name="n1", client=client, is_down=False),), None, BootTimes(0.0, 0.0, 0.0, 0.0)
-        )  # type: ignore[arg-type]
+        node: Any = SimpleNamespace(name="n1", client=client, is_down=False)
+        network: Any = None
+        booted = Booted((node,), network, BootTimes(0.0, 0.0, 0.0, 0.0))
         super().__init__(plan, booted, SimpleNamespace())  # type: ignore[arg-type]
 
     def deploy_fake(self, name: str, *, refuses: bool = False) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pytest_swarm.ledger import CLASSES, LOST_CLASSES, Ledger, LedgerError, balance
+from pytest_swarm.ledger import CLASSES, LOST_CLASSES, Ledger, LedgerError, ServerEvent, balance
 from pytest_swarm.phases import Operation, Phase, Replacement, split_into_phases
 from tests.unit.pytest_swarm.books import finished, received, record
 
@@ -74,7 +74,7 @@ def test_a_log_line_that_was_read_twice_is_no_duplicate() -> None:
         ([received(1), finished(1)], "had finished it on task web.1.abc at node n1"),
     ],
 )
-def test_a_loss_says_how_far_the_service_got(events: list, words: str) -> None:
+def test_a_loss_says_how_far_the_service_got(events: list[ServerEvent], words: str) -> None:
     ledger = balance([record(1, "reset"), record(2)], events, STEADY, 2)
 
     assert words in ledger.losses[0].story()

@@ -73,7 +73,7 @@ class Browser:
         stories: list[str] = self.wait(lambda: self.run(TEXTS_OF_TOOLTIPS))
         return [" ".join(story.split()) for story in stories]
 
-    def colours_around(self, place: tuple[float, float]) -> set[tuple[int, ...]]:
+    def colours_around(self, place: tuple[float, float]) -> set[Any]:
         image = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
         x, y = round(place[0]), round(place[1])
         return {image.getpixel((x + dx, y + dy)) for dx in range(-2, 3) for dy in range(-2, 3)}
@@ -82,7 +82,7 @@ class Browser:
         return ImageColor.getrgb(COLOURS[fate]) in self.colours_around(place)
 
     def complaints(self) -> list[str]:
-        log: Sequence[dict[str, Any]] = self.driver.get_log("browser")
+        log: Sequence[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
 
 

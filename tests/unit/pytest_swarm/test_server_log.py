@@ -150,8 +150,13 @@ def test_a_container_that_appears_is_read_from_its_beginning_and_after_its_remov
     engine.run(container)
     until(lambda: container.streams, "following")
     engine.remove(container)
+
     # The last lines still come after the container has left the list.
-    end = threading.Timer(0.1, lambda: (container.write(line(2)), container.break_streams()))
+    def write_the_end() -> None:
+        container.write(line(2))
+        container.break_streams()
+
+    end = threading.Timer(0.1, write_the_end)
     end.start()
     events = collector.finish()
     end.join()

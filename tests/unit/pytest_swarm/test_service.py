@@ -49,9 +49,9 @@ class Manager:
         self.changes += 1
 
 
-def service_of(manager: Manager) -> Service:
-    cluster: Any = SimpleNamespace(api=manager, operations=[], nodes=(), forgotten=[])
-    cluster.forget = cluster.forgotten.append
+def service_of(manager: Manager, forgotten: list[Service] | None = None) -> Service:
+    forget = (forgotten if forgotten is not None else []).append
+    cluster: Any = SimpleNamespace(api=manager, operations=[], nodes=(), forget=forget)
     deployment = Deployment(image="web:1", name="web", replicas=1, publish={}, publish_mode="ingress")
     service = Service(cluster, "service", deployment)
     service.stop_watching()
@@ -78,18 +78,20 @@ def test_a_change_that_is_refused_is_not_tried_again() -> None:
 
 def test_a_service_is_removed_once_there_is_a_leader_again() -> None:
     manager = Manager(NO_LEADER)
-    service = service_of(manager)
+    forgotten: list[Service] = []
+    service = service_of(manager, forgotten)
 
     service.remove()
 
     assert manager.changes == 1
-    assert service.cluster.forgotten == [service]
+    assert forgotten == [service]
 
 
 def test_a_service_that_could_not_be_removed_is_not_forgotten() -> None:
-    service = service_of(Manager(REFUSED))
+    forgotten: list[Service] = []
+    service = service_of(Manager(REFUSED), forgotten)
 
     with pytest.raises(APIError):
         service.remove()
 
-    assert service.cluster.forgotten == []
+    assert forgotten == []

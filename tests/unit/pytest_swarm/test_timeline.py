@@ -108,15 +108,17 @@ def test_bins_count_what_ended_in_them_and_time_what_was_answered() -> None:
     assert sum(rate * each.seconds for each in bins for rate in each.rates.values()) == pytest.approx(100)
     assert sum(each.rates.get("reset", 0) * each.seconds for each in bins) == pytest.approx(1)
     # The last three took 4.9, 4.95 and 5 s.
-    assert (bins[-1].p50, bins[-1].p99) == (pytest.approx(4.95), pytest.approx(5.0))
+    assert [bins[-1].p50, bins[-1].p99] == pytest.approx([4.95, 5.0])
 
 
 def test_a_bin_without_an_answer_has_no_percentile() -> None:
     bins = draw_up(_ledger([record(1, seconds=0.05), record(2, "reset", at=1.0, seconds=0.05)]), []).bins
 
-    assert (bins[0].p50, bins[0].rates) == (0.05, {"answered": pytest.approx(10.0)})
+    assert bins[0].p50 == 0.05
+    assert bins[0].rates == pytest.approx({"answered": 10.0})
     assert (bins[5].p50, bins[5].rates) == (None, {})
-    assert (bins[-1].p99, bins[-1].rates) == (None, {"reset": pytest.approx(10.0)})
+    assert bins[-1].p99 is None
+    assert bins[-1].rates == pytest.approx({"reset": 10.0})
 
 
 def test_an_empty_run_is_an_empty_picture() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
@@ -20,7 +22,7 @@ class Clock:
 
 def test_returns_the_value_once_it_is_there() -> None:
     clock = Clock()
-    answers = iter([NotYet("one"), NotYet("two"), Done("here")])
+    answers: Iterator[Done[str] | NotYet] = iter([NotYet("one"), NotYet("two"), Done("here")])
 
     value = wait_until(lambda: next(answers), what="it", timeout=10, interval=0.5, clock=clock, sleep=clock.sleep)
 

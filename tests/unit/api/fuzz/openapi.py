@@ -63,7 +63,7 @@ def document() -> dict[str, Any]:
 
 def _operation(route: Route, bodies: dict[str, Any]) -> dict[str, Any]:
     names = _QUERIES.get(route.path, ("filters",) if route.method == "GET" else ("version",))
-    parameters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
     if "{id}" in route.path:
         either = {"anyOf": [{"enum": list(_NAMED)}, {"type": "string", "minLength": 1}]}
         parameters.append({"name": "id", "in": "path", "required": True, "schema": either})

@@ -1,6 +1,7 @@
 """Where tasks go, and why they do not."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -20,7 +21,7 @@ def schedule(nodes: list[Node], spec: ServiceSpec, count: int = 1, scene: Scene 
     scene = scene or Scene(nodes)
     service = scene.create(spec)
     for slot in range(1, count + 1):
-        task = new_task(service, slot, lambda slot=slot: f"{spec.name}{slot}")
+        task = new_task(service, slot, partial("{}{}".format, spec.name, slot))
         scene.apply(CreateTask(task), AllocateTask(task.id, ()))
     return scheduler.reconcile(scene.situation)
 
@@ -59,7 +60,7 @@ def test_a_node_where_the_service_failed_often_is_left_for_last() -> None:
         scene.report(task.id, TaskState.FAILED)
     service = scene.state.service("web-id")
     for slot in (6, 7):
-        task = new_task(service, slot, lambda slot=slot: f"t{slot}")
+        task = new_task(service, slot, partial("t{}".format, slot))
         scene.apply(CreateTask(task), AllocateTask(task.id, ()))
     assert placed(scheduler.reconcile(scene.situation)) == {"n2": 2}
     scene.now += 301.0
