@@ -21,7 +21,9 @@ demo: images
 	@$(CLUSTER) tests/cluster/test_rolling_update.py::test_the_article_loses_nothing
 
 # The gate: every check, the tests that need no cluster, then those marked `gate` on real clusters.
-test: lint images
+test: environment
+	@# Side by side: making the images is mostly waiting for downloads.
+	@$(MAKE) --no-print-directory -j 2 lint images
 	.venv/bin/pytest -q -n 3 tests/test_architecture.py tests/unit tests/simulation tests/plugin
 	$(CLUSTER) -q -m gate tests/cluster tests/seed
 

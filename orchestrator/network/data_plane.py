@@ -41,7 +41,8 @@ class KernelDataPlane:
         self._applied: NetworkConfiguration | None = None
         self._avoided: frozenset[str] = frozenset()
         self._refused: frozenset[str] = frozenset()
-        """Ids of networks that the engine did not have as they should be, the last time it was asked."""
+        """Ids of networks that the engine did not have as they should be, the last time it was asked. Only names need
+        to know: what keeps networks apart stands also where a bridge is still as it was before, with containers."""
         self._turn = asyncio.Lock()
         """One change at a time, and no measurement in the middle of one."""
 
@@ -96,5 +97,5 @@ class KernelDataPlane:
             await asyncio.to_thread(self._addresses.remove_others, ())
             await self._ingress.remove()
             self._serving = frozenset()
-            self._applied, self._avoided = None, frozenset()
+            self._applied, self._avoided, self._refused = None, frozenset(), frozenset()
             await self._overlay.remove()

@@ -48,6 +48,11 @@ class Node:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def carry(self, wanted: NetworkConfiguration) -> None:
+        """Follow it until it is said to be in force."""
+        self.follower.follow(wanted)
+        await self.until(lambda: self.follower.progress.revision == wanted.revision)
+
     async def __aenter__(self) -> "Node":
         self._running = asyncio.create_task(self.follower.run())
         return self
@@ -87,8 +92,7 @@ def test_a_refusal_by_the_kernel_is_not_acknowledged_but_tried_again() -> None:
     async def scenario() -> None:
         async with Node() as node:
             node.data_plane.refusals = 1
-            node.follower.follow(configuration(1))
-            await node.until(lambda: node.follower.progress.revision == 1)
+            await node.carry(configuration(1))
             assert [heartbeat.revision for heartbeat in node.said] == [1]
 
     asyncio.run(scenario())
@@ -120,8 +124,7 @@ def test_a_task_waits_until_the_node_carries_its_networks() -> None:
     async def scenario() -> None:
         async with Node() as node:
             waiting = asyncio.create_task(node.follower.wait_carried(attached()))
-            node.follower.follow(configuration(1))
-            await node.until(lambda: node.follower.progress.revision == 1)
+            await node.carry(configuration(1))
             assert not waiting.done()
             node.follower.follow(configuration(2, networks=("net",)))
             await asyncio.wait_for(waiting, DEADLINE_S)
@@ -134,8 +137,7 @@ def test_a_task_does_not_join_a_network_that_is_about_to_be_replaced() -> None:
 
     async def scenario() -> None:
         async with Node() as node:
-            node.follower.follow(configuration(1, networks=("net",)))
-            await node.until(lambda: node.follower.progress.revision == 1)
+            await node.carry(configuration(1, networks=("net",)))
             node.data_plane.gate = asyncio.Event()
             node.follower.follow(configuration(3, networks=("net",), gateway="10.0.0.7"))
             waiting = asyncio.create_task(node.follower.wait_carried(attached()))
@@ -151,9 +153,8 @@ def test_a_task_waits_for_a_network_that_the_engine_refuses_and_it_is_asked_agai
     async def scenario() -> None:
         async with Node() as node:
             node.data_plane.refused_networks = frozenset({"net"})
-            node.follower.follow(configuration(1, networks=("net",)))
             # The other nodes need not wait for it: the revision is in force.
-            await node.until(lambda: node.follower.progress.revision == 1)
+            await node.carry(configuration(1, networks=("net",)))
             waiting = asyncio.create_task(node.follower.wait_carried(attached()))
             await asyncio.sleep(0.01)
             assert not waiting.done()
@@ -168,8 +169,7 @@ def test_a_refused_network_is_not_asked_for_at_the_pace_of_the_drain() -> None:
         async with Node() as node:
             node.data_plane.refused_networks = frozenset({"net"})
             node.data_plane.open["t1"] = 1
-            node.follower.follow(configuration(1, draining=("t1",), networks=("net",)))
-            await node.until(lambda: node.follower.progress.revision == 1)
+            await node.carry(configuration(1, draining=("t1",), networks=("net",)))
             for count in range(2, 4):
                 node.data_plane.open["t1"] = count
                 await node.until(lambda count=count: node.follower.progress.flows == (("t1", count),))  # type: ignore[misc]
