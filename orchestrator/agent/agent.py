@@ -56,6 +56,9 @@ class Agent:
             process_ids=lambda: self._worker.process_ids(),
             progressed=self._session.progressed,
         )
+        self._failures = FailureFollower(
+            adapters.failure_detector, adapters.data_plane, held_dead=self._leave_dead_managers
+        )
         self._worker = Worker(
             adapters.engine,
             adapters.connections,
@@ -81,7 +84,7 @@ class Agent:
         self._duties = [
             start_duty(self._network.run(), "network"),
             start_duty(self._failure_detector.run(), "failure detector"),
-            start_duty(FailureFollower(self._failure_detector, self._data_plane).run(), "failure follower"),
+            start_duty(self._failures.run(), "failure follower"),
             start_duty(self._session.run(), "session"),
             start_duty(self._certificates.run(self._session.certified), "certificate keeper"),
         ]
@@ -128,6 +131,10 @@ class Agent:
     def progress(self) -> Heartbeat:
         """How far the data plane is."""
         return self._network.progress
+
+    def _leave_dead_managers(self, node_ids: frozenset[str]) -> None:
+        peers = self.network_configuration.peers
+        self._session.avoid(frozenset(peer.address for peer in peers if peer.node_id in node_ids))
 
     def obeys(self, term: int) -> bool:
         """Whether no later election has been heard of, in this life or an earlier one of the daemon."""

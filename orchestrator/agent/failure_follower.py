@@ -1,11 +1,13 @@
-"""Keeps the node's data plane away from nodes that are held dead, long before the managers decide what becomes of them.
+"""Keeps the node away from nodes that are held dead, long before the managers decide what becomes of them.
 
-Beside the configurations and never in their way: what the managers wait for, a revision in force with its flows
-measured, is reported by `network_follower` as if nobody were dead.
+That is its data plane, and its session with a leader that may be among them. Beside the configurations and never in
+their way: what the managers wait for, a revision in force with its flows measured, is reported by `network_follower` as
+if nobody were dead.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from orchestrator.interfaces import DataPlane, FailureDetector
 
@@ -16,11 +18,14 @@ RETRY_INTERVAL_S = 0.5
 
 
 class FailureFollower:
-    """Hands the verdicts of one failure detector to one data plane."""
+    """Hands the verdicts of one failure detector to one data plane, and to `held_dead` as they come."""
 
-    def __init__(self, detector: FailureDetector, data_plane: DataPlane) -> None:
+    def __init__(
+        self, detector: FailureDetector, data_plane: DataPlane, *, held_dead: Callable[[frozenset[str]], None]
+    ) -> None:
         self._detector = detector
         self._data_plane = data_plane
+        self._held_dead = held_dead
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -32,6 +37,7 @@ class FailureFollower:
             if is_known and dead == avoided:
                 await self._detector.wait_changed()
                 continue
+            self._held_dead(dead)
             try:
                 await self._data_plane.avoid(dead)
             except OSError as error:

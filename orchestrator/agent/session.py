@@ -40,8 +40,8 @@ FIRST_BACKOFF_S = 0.05
 LONGEST_BACKOFF_S = 1.0
 """Short, because a new leader is useless until the agents are back; swarmkit waits up to 8 s."""
 PING_PERIOD_S = 4.0
-"""How often the connection itself is tried; half as long may its answer take. So a leader that dies without a word, or
-stands still, is left within 6 s, and not only after three heartbeat periods."""
+"""How often the connection itself is tried; half as long may its answer take. So a leader that stands still is left
+within 6 s, and not only after three heartbeat periods; of one that dies the failure detector tells sooner (`avoid`)."""
 HEARTBEAT_PERIOD_S = 5.0
 """Until the first assignments name the cluster's own period."""
 OUTBOX_SIZE = 10_000
@@ -82,8 +82,12 @@ class Session:
         self._managers = managers
         self._tls = tls
         self._outbox: asyncio.Queue[AgentMessage] | None = None
-        self._overflowed = asyncio.Event()
-        """Set when a message found no room: only a new session tells the managers all there is."""
+        self._is_pointless = asyncio.Event()
+        """Set when only another session helps: a message found no room, or the manager's node is held dead."""
+        self._avoided: frozenset[str] = frozenset()
+        self._asked: str | None = None
+        self._patience: asyncio.Timeout | None = None
+        """With the manager asked, while it has not answered."""
         self._period = HEARTBEAT_PERIOD_S
         self._period_changed = asyncio.Event()
         self._logs: dict[int, asyncio.Task[None]] = {}
@@ -105,6 +109,21 @@ class Session:
         """Send whom the node trusts and who vouches for it; without a session the next `Hello` will say so."""
         self._send(Certified(trust))
 
+    def avoid(self, hosts: frozenset[str]) -> None:
+        """Leave a manager on one of these hosts, and ask it again only if one elsewhere names it the leader.
+
+        For nodes that are held dead, replacing those of the last call. The verdict may be wrong: a session that begins
+        in spite of it stays.
+        """
+        newly = hosts - self._avoided
+        self._avoided = hosts
+        if self._asked is None or _host(self._asked) not in newly:
+            return
+        logger.info("leaving the manager at %s: its node is held dead", self._asked)
+        self._is_pointless.set()
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
     async def run(self) -> None:
         """Hold sessions, one after another, until cancelled."""
         backoff = FIRST_BACKOFF_S
@@ -125,19 +144,18 @@ class Session:
         leader, self._leader = self._leader, None
         if leader is not None and leader not in tried:
             return leader
-        untried = [address for address in self._managers() if address not in tried]
+        managers = self._managers()
+        # A dead machine answers nothing at all, and the others would wait their turn until the deadline.
+        living = [address for address in managers if _host(address) not in self._avoided] or managers
+        untried = [address for address in living if address not in tried]
         return min(untried, key=lambda address: address == self._left, default=None)
 
     async def _try(self, http: aiohttp.ClientSession, address: str) -> bool:
         """Hold a session with this manager; returns whether there was one."""
+        self._asked = address
+        self._is_pointless.clear()
         try:
-            url = f"https://{address}/session"
-            # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes with the connection.
-            async with asyncio.timeout(CONNECT_DEADLINE_S):
-                socket = await http.ws_connect(
-                    url, ssl=self._tls(), heartbeat=PING_PERIOD_S, max_msg_size=MAX_MANAGER_MESSAGE_BYTES
-                )
-            async with socket:
+            async with await self._connect(http, address) as socket:
                 self._left = address
                 await self._hold(socket, address)
             return True
@@ -148,14 +166,28 @@ class Session:
             logger.debug("no session with %s: %s", address, error)
         except ValueError as error:
             logger.error("the manager at %s sent what this version does not understand: %s", address, error)
+        finally:
+            self._asked = None
         return False
+
+    async def _connect(self, http: aiohttp.ClientSession, address: str) -> aiohttp.ClientWebSocketResponse:
+        # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes with the connection.
+        async with asyncio.timeout(CONNECT_DEADLINE_S) as self._patience:
+            try:
+                return await http.ws_connect(
+                    f"https://{address}/session",
+                    ssl=self._tls(),
+                    heartbeat=PING_PERIOD_S,
+                    max_msg_size=MAX_MANAGER_MESSAGE_BYTES,
+                )
+            finally:
+                self._patience = None
 
     async def _hold(self, socket: aiohttp.ClientWebSocketResponse, address: str) -> None:
         self._outbox = asyncio.Queue(OUTBOX_SIZE)
-        self._overflowed.clear()
         self.connected_to = address
         await socket.send_bytes(encode_message(await self._parts.hello()))
-        work = (self._post(socket), self._beat(), self._listen(socket), self._until_overflow())
+        work = (self._post(socket), self._beat(), self._listen(socket), self._is_pointless.wait())
         duties = [asyncio.create_task(duty) for duty in work]
         try:
             done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
@@ -183,9 +215,6 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._period):
                     await self._period_changed.wait()
-
-    async def _until_overflow(self) -> None:
-        await self._overflowed.wait()
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Ends when the manager says nothing for three periods, its own word coming once a period, or is deposed."""
@@ -240,4 +269,8 @@ class Session:
             self._outbox.put_nowait(message)
         except asyncio.QueueFull:
             logger.error("the session's outbox is full, the manager does not read: trying another session")
-            self._overflowed.set()
+            self._is_pointless.set()
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]

@@ -15,8 +15,10 @@ from orchestrator.state.cluster_state import ClusterState
 
 GRACE_PERIODS = 3
 """Heartbeat periods of silence until a node is down (swarmkit `dispatcher.go`, defaultGracePeriodMultiplier)."""
-NEW_LEADER_FACTOR = 2
-"""How much longer a new leader waits, for nodes that must find it first (swarmkit `dispatcher/nodes.go`)."""
+RETURN_S = 15.0
+"""How long a new leader waits at least, for nodes that must find it first: whoever is asked in vain costs an agent 6 s
+at most where it held a session, 5 s where it begins one. Swarmkit doubles the grace, since its agents wait up to 8 s
+before they try again (`dispatcher/nodes.go`); the update that the old leader's node holds up waits with it."""
 ACKNOWLEDGE_DEADLINE_S = 20.0
 """How long a node that does report may hold up a withdrawal."""
 ORPHAN_AFTER_S = 24 * 3600.0
@@ -91,7 +93,7 @@ def _hearing(situation: Situation, node: Node) -> _Hearing:
     period = (cluster.spec if cluster else ClusterSpec()).beat
     observation = situation.observations.get(node.id)
     since = max(situation.leading_since, node.created_at)
-    patience = since + NEW_LEADER_FACTOR * GRACE_PERIODS * period
+    patience = since + max(GRACE_PERIODS * period, RETURN_S)
     if observation is None or observation.last_heard < situation.leading_since:
         return _Hearing(patience, heard=False)
     # A shorter period counts from the node's next word on: it may not have known of it yet.

@@ -43,7 +43,8 @@ def gossiping(cluster: Rig) -> Iterator[dict[str, GossipNode]]:
         detector = detectors[node.name]
         others = tuple(peer for peer in peers if peer.node_id != node.name)
         detector.follow(GossipConfiguration(node.name, node.address, KEYRING, others))
-        await asyncio.gather(detector.run(), FailureFollower(detector, node.data_plane).run())
+        follower = FailureFollower(detector, node.data_plane, held_dead=lambda _: None)
+        await asyncio.gather(detector.run(), follower.run())
 
     running = [node.submit(take_part(node)) for node in cluster.nodes]
     try:

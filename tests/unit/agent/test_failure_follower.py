@@ -41,13 +41,21 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def following(
+    verdicts: Verdicts, data_plane: FakeDataPlane, held_dead: Callable[[frozenset[str]], None] = lambda _: None
+) -> asyncio.Task[None]:
+    return asyncio.create_task(FailureFollower(verdicts, data_plane, held_dead=held_dead).run())
+
+
 def test_each_verdict_is_carried_out_and_taken_back() -> None:
     async def scenario() -> None:
         verdicts, data_plane = Verdicts(), FakeDataPlane()
-        running = asyncio.create_task(FailureFollower(verdicts, data_plane).run())
+        told: list[frozenset[str]] = []
+        running = following(verdicts, data_plane, told.append)
         for node_ids in (("n1",), ("n1", "n2"), ()):
             verdicts.hold_dead(*node_ids)
             await until(lambda wanted=frozenset(node_ids): data_plane.avoided == wanted)  # type: ignore[misc]
+            assert told[-1] == frozenset(node_ids)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -58,7 +66,7 @@ def test_what_an_earlier_session_left_out_is_taken_back_at_the_start() -> None:
     async def scenario() -> None:
         data_plane = FakeDataPlane()
         data_plane.avoided = frozenset({"n1"})
-        running = asyncio.create_task(FailureFollower(Verdicts(), data_plane).run())
+        running = following(Verdicts(), data_plane)
         await until(lambda: not data_plane.avoided)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -71,7 +79,7 @@ def test_a_kernel_that_refuses_is_asked_again(monkeypatch: pytest.MonkeyPatch) -
         verdicts, data_plane = Verdicts(), FakeDataPlane()
         data_plane.refusals = 2
         verdicts.hold_dead("n1")
-        running = asyncio.create_task(FailureFollower(verdicts, data_plane).run())
+        running = following(verdicts, data_plane)
         await until(lambda: data_plane.avoided == {"n1"})
         assert data_plane.refusals == 0
         running.cancel()

@@ -66,3 +66,35 @@ def test_a_report_that_finds_no_room_ends_the_session(monkeypatch: pytest.Monkey
         assert session.connected_to is None
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+
+
+def test_a_manager_that_does_not_answer_is_given_up_once_its_node_is_held_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "CONNECT_DEADLINE_S", 60.0)
+
+    async def scenario() -> None:
+        asked: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        silent = await asyncio.start_server(lambda _, writer: asked.put_nowait(writer), "127.0.0.1", 0)
+        port = silent.sockets[0].getsockname()[1]
+        session = Session(Parts(), lambda: (f"127.0.0.1:{port}",), ssl.create_default_context)
+        running = asyncio.create_task(session.run())
+        writers = [await asked.get()]
+        session.avoid(frozenset({"127.0.0.1"}))
+        # It is asked again, since there is no other.
+        writers.append(await asked.get())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for writer in writers:
+            writer.close()
+        silent.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+
+
+def test_managers_on_nodes_held_dead_are_asked_only_where_there_is_no_other() -> None:
+    managers = ("10.9.0.1:2377", "10.9.0.2:2377")
+    session = Session(Parts(), lambda: managers, ssl.create_default_context)
+    session.avoid(frozenset({"10.9.0.1"}))
+    assert session._candidate({}) == "10.9.0.2:2377"
+    assert session._candidate({"10.9.0.2:2377": None}) is None
+    session.avoid(frozenset({"10.9.0.1", "10.9.0.2"}))
+    assert session._candidate({}) == "10.9.0.1:2377"

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from orchestrator.control import node_liveness
+from orchestrator.model.cluster import ClusterSpec
 from orchestrator.model.node import NodeRole, NodeState, Reachability
 from orchestrator.model.task import TaskState
 from orchestrator.state.actions import LoseTask, RemoveTask, SetDesiredState, SetNodeState, SetReachability
@@ -25,9 +28,10 @@ def test_a_node_is_down_after_three_silent_periods() -> None:
     assert actions(scene) == (SetNodeState("n1", NodeState.DOWN, "heartbeat failure"),)
 
 
-def test_a_new_leader_waits_twice_as_long_for_nodes_it_never_heard() -> None:
-    scene = Scene([a_node("n1")])
-    scene.now = scene.leading_since + 6 * PERIOD - 0.1
+@pytest.mark.parametrize(("period", "patience"), [(10.0, 30.0), (PERIOD, 15.0), (1.0, 15.0)])
+def test_a_new_leader_waits_for_nodes_it_never_heard_though_their_beat_be_short(period: float, patience: float) -> None:
+    scene = Scene([a_node("n1")], ClusterSpec(heartbeat_period=period))
+    scene.now = scene.leading_since + patience - 0.1
     assert actions(scene) == ()
     scene.now += 0.1
     assert actions(scene) == (SetNodeState("n1", NodeState.DOWN, "heartbeat failure"),)

@@ -144,6 +144,26 @@ def test_every_order_carries_the_term_and_a_deposed_leader_is_left() -> None:
     asyncio.run(scenario())
 
 
+def test_a_manager_whose_node_is_held_dead_is_left_but_for_one_that_was_returned_to() -> None:
+    async def scenario() -> None:
+        rig = Rig(replace(CLUSTER, spec=ClusterSpec(heartbeat_period=60.0)))
+        async with rig.running() as session:
+            await until(lambda: len(rig.agent.received) == 1)
+            session.avoid(frozenset({"127.0.0.1"}))
+            # There is no other manager.
+            await until(lambda: len(rig.agent.received) == 2)
+            # That a third node dies says nothing new of this one.
+            session.avoid(frozenset({"127.0.0.1", "127.0.0.2"}))
+            await rig.store.propose((SetDesiredState("t1", TaskState.SHUTDOWN),))
+            await until(lambda: len(rig.agent.received) == 3)
+            assert session.connected_to is not None
+            session.avoid(frozenset())
+            session.avoid(frozenset({"127.0.0.1"}))
+            await until(lambda: len(rig.agent.received) == 4)
+
+    asyncio.run(scenario())
+
+
 def test_a_node_that_claims_to_be_another_gets_no_session() -> None:
     async def scenario() -> None:
         rig = Rig()
