@@ -11,7 +11,7 @@ BENCH ?= short
 SOAK := soak-parts soak-updates soak-clusters
 TIMES ?= 10
 
-.PHONY: setup demo test soak $(SOAK) bench lint environment images browser clean
+.PHONY: setup demo test checks soak $(SOAK) bench lint environment images browser clean
 
 # The virtual environment and the images, and no more.
 setup: images
@@ -23,9 +23,12 @@ demo: images
 # The gate: every check, the tests that need no cluster, then those marked `gate` on real clusters.
 test: environment
 	@# Side by side: making the images is mostly waiting for downloads.
-	@$(MAKE) --no-print-directory -j 2 lint images
+	@$(MAKE) --no-print-directory -j 2 checks images
+	$(CLUSTER) -q -m gate --durations=10 tests/cluster tests/seed
+
+# What needs neither Docker nor a network.
+checks: lint
 	.venv/bin/pytest -q -n 3 tests/test_architecture.py tests/unit tests/simulation tests/plugin
-	$(CLUSTER) -q -m gate tests/cluster tests/seed
 
 # What the gate has no time for: the long and the repeated, then everything on real clusters. Each part also by itself.
 soak:

@@ -17,7 +17,7 @@ UNPROTECTED = {"swarm.readiness": "off", "swarm.withdraw": "off", "swarm.drain":
 SLOW_TO_LISTEN = {"BOOT_SECONDS": "2"}
 
 # Requests of a whole second: shorter ones end by themselves while the news of the withdrawal travels.
-REQUESTS = 300
+REQUESTS = 200
 
 
 @pytest.fixture(autouse=True)

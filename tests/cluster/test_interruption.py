@@ -26,7 +26,7 @@ from tests.cluster.remains import folders, labelled, runs_of
 if TYPE_CHECKING:
     import docker
 
-pytestmark = [pytest.mark.cluster, pytest.mark.gate]
+pytestmark = pytest.mark.cluster
 
 SCENARIO = Path(__file__).with_name("interrupted_load.py")
 # A shell starts its background jobs with SIGINT ignored, and whoever they start inherits that.
@@ -48,7 +48,11 @@ def neighbour(swarm_host: docker.DockerClient) -> Iterator[Callable[[], bool]]:
         volume.remove()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, marks=pytest.mark.gate), signal.SIGTERM],
+    ids=lambda number: number.name,
+)
 def test_a_stopped_pytest_leaves_nothing(
     swarm_host: docker.DockerClient,
     swarm_node_image: str,
@@ -67,6 +71,7 @@ def test_a_stopped_pytest_leaves_nothing(
     assert neighbour()
 
 
+@pytest.mark.gate
 def test_a_killed_pytest_leaves_nothing_after_the_clean_up(
     swarm_host: docker.DockerClient,
     swarm_node_image: str,
