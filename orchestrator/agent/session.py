@@ -6,6 +6,7 @@ connecting (`Hello` carries all statuses), so a lost session loses nothing.
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -72,6 +73,19 @@ class AgentParts(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True)
+class _Attempt:
+    """One manager that is asked for a session, or holds one, until the limit."""
+
+    address: str
+    limit: asyncio.Timeout
+
+    def give_up(self) -> None:
+        """Only another attempt helps."""
+        if not self.limit.expired():
+            self.limit.reschedule(asyncio.get_running_loop().time())
+
+
 class Session:
     """Keeps a session open; `report` and `progressed` may be called at any time."""
 
@@ -82,12 +96,8 @@ class Session:
         self._managers = managers
         self._tls = tls
         self._outbox: asyncio.Queue[AgentMessage] | None = None
-        self._is_pointless = asyncio.Event()
-        """Set when only another session helps: a message found no room, or the manager's node is held dead."""
+        self._attempt: _Attempt | None = None
         self._avoided: frozenset[str] = frozenset()
-        self._asked: str | None = None
-        self._patience: asyncio.Timeout | None = None
-        """With the manager asked, while it has not answered."""
         self._period = HEARTBEAT_PERIOD_S
         self._period_changed = asyncio.Event()
         self._logs: dict[int, asyncio.Task[None]] = {}
@@ -117,12 +127,9 @@ class Session:
         """
         newly = hosts - self._avoided
         self._avoided = hosts
-        if self._asked is None or _host(self._asked) not in newly:
-            return
-        logger.info("leaving the manager at %s: its node is held dead", self._asked)
-        self._is_pointless.set()
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(asyncio.get_running_loop().time())
+        if self._attempt is not None and _host(self._attempt.address) in newly:
+            logger.info("leaving the manager at %s: its node is held dead", self._attempt.address)
+            self._attempt.give_up()
 
     async def run(self) -> None:
         """Hold sessions, one after another, until cancelled."""
@@ -152,13 +159,15 @@ class Session:
 
     async def _try(self, http: aiohttp.ClientSession, address: str) -> bool:
         """Hold a session with this manager; returns whether there was one."""
-        self._asked = address
-        self._is_pointless.clear()
+        was_held = False
         try:
-            async with await self._connect(http, address) as socket:
-                self._left = address
-                await self._hold(socket, address)
-            return True
+            async with asyncio.timeout(CONNECT_DEADLINE_S) as limit:
+                self._attempt = _Attempt(address, limit)
+                async with await self._connect(http, address) as socket:
+                    limit.reschedule(None)
+                    was_held = True
+                    self._left = address
+                    await self._hold(socket, address)
         except aiohttp.WSServerHandshakeError as refusal:
             self._leader = refusal.headers.get(REDIRECT_HEADER) if refusal.headers else None
             logger.debug("manager %s refused the session: %s", address, refusal.message)
@@ -167,27 +176,22 @@ class Session:
         except ValueError as error:
             logger.error("the manager at %s sent what this version does not understand: %s", address, error)
         finally:
-            self._asked = None
-        return False
+            self._attempt = None
+        return was_held
 
     async def _connect(self, http: aiohttp.ClientSession, address: str) -> aiohttp.ClientWebSocketResponse:
-        # Not `wait_for`: before Python 3.12 it may swallow a cancellation that comes with the connection.
-        async with asyncio.timeout(CONNECT_DEADLINE_S) as self._patience:
-            try:
-                return await http.ws_connect(
-                    f"https://{address}/session",
-                    ssl=self._tls(),
-                    heartbeat=PING_PERIOD_S,
-                    max_msg_size=MAX_MANAGER_MESSAGE_BYTES,
-                )
-            finally:
-                self._patience = None
+        return await http.ws_connect(
+            f"https://{address}/session",
+            ssl=self._tls(),
+            heartbeat=PING_PERIOD_S,
+            max_msg_size=MAX_MANAGER_MESSAGE_BYTES,
+        )
 
     async def _hold(self, socket: aiohttp.ClientWebSocketResponse, address: str) -> None:
         self._outbox = asyncio.Queue(OUTBOX_SIZE)
         self.connected_to = address
         await socket.send_bytes(encode_message(await self._parts.hello()))
-        work = (self._post(socket), self._beat(), self._listen(socket), self._is_pointless.wait())
+        work = (self._post(socket), self._beat(), self._listen(socket))
         duties = [asyncio.create_task(duty) for duty in work]
         try:
             done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
@@ -269,7 +273,8 @@ class Session:
             self._outbox.put_nowait(message)
         except asyncio.QueueFull:
             logger.error("the session's outbox is full, the manager does not read: trying another session")
-            self._is_pointless.set()
+            if self._attempt is not None:
+                self._attempt.give_up()
 
 
 def _host(address: str) -> str:

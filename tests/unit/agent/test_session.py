@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Self
 
 import pytest
 
@@ -49,21 +49,34 @@ class DeafSocket:
     async def receive(self, timeout: float) -> None:
         await asyncio.Event().wait()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
 
 def test_a_report_that_finds_no_room_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the managers would never hear of it: the next session's hello tells everything anew."""
     monkeypatch.setattr(session_module, "OUTBOX_SIZE", 2)
 
     async def scenario() -> None:
-        session = Session(Parts(), lambda: (), ssl.create_default_context)
-        socket = DeafSocket()
-        holding = asyncio.create_task(session._hold(cast(Any, socket), "10.9.0.1:2377"))
-        await socket.greeted.wait()
+        sockets = [DeafSocket(), DeafSocket()]
+        connections = iter(sockets)
+
+        async def connect(*_: object) -> DeafSocket:
+            return next(connections)
+
+        monkeypatch.setattr(Session, "_connect", connect)
+        session = Session(Parts(), lambda: ("10.9.0.1:2377",), ssl.create_default_context)
+        running = asyncio.create_task(session.run())
+        await sockets[0].greeted.wait()
         for _ in range(4):
             session.report("t1", TaskStatus(TaskState.RUNNING))
             await asyncio.sleep(0)
-        await holding
-        assert session.connected_to is None
+        await sockets[1].greeted.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
 

@@ -67,6 +67,45 @@ class AgentStub:
         yield LogFrame(request.number, end=True)
 
 
+class Relay:
+    """Stands between an agent and a manager, with an address of its own, until it dies as a machine does: silently."""
+
+    def __init__(self, manager: str) -> None:
+        self._host, _, self._port = manager.rpartition(":")
+        self._streams: list[asyncio.StreamWriter] = []
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._is_dead = False
+        self.address = ""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._accept, "127.0.0.2")
+        host, port = server.sockets[0].getsockname()
+        self.address = f"{host}:{port}"
+        try:
+            yield
+        finally:
+            server.close()
+            for pump in self._pumps:
+                pump.cancel()
+            for stream in self._streams:
+                stream.close()
+
+    def die(self) -> None:
+        self._is_dead = True
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(self._host, int(self._port))
+        self._streams += [writer, there_writer]
+        for pump in (self._pump(reader, there_writer), self._pump(there_reader, writer)):
+            self._pumps.add(asyncio.create_task(pump))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            if not self._is_dead:
+                sink.write(data)
+
+
 class Rig:
     """A store, a dispatcher behind TLS, and one agent's session with it."""
 
@@ -85,6 +124,8 @@ class Rig:
         )
         self._cluster = cluster
         self.address = ""
+        self.managers: list[str] | None = None
+        """Whom the agent may ask; without a list the one manager there is."""
 
     def _wake(self) -> None:
         self.woken += 1
@@ -107,7 +148,7 @@ class Rig:
         await server.start_server(ssl=authority.server_context(_manager()))
         self.address = f"{server.host}:{server.port}"
         tls = authority.client_context(OWN)
-        session = Session(self.agent, lambda: (f"{server.host}:{server.port}",), lambda: tls)
+        session = Session(self.agent, lambda: [self.address] if self.managers is None else self.managers, lambda: tls)
         duties = [asyncio.create_task(self.dispatcher.run()), asyncio.create_task(session.run())]
         try:
             yield session
@@ -130,7 +171,7 @@ def _certified_node(request: web.Request) -> str:
     return peer.node_id
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
+async def until(condition: Callable[[], bool], seconds: float = DEADLINE_S) -> None:
+    async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

@@ -16,7 +16,10 @@ from orchestrator.state.actions import (
     RotateGossipKeys,
     SetDesiredState,
 )
-from tests.unit.manager.session_rig import CLUSTER, DEADLINE_S, Rig, until
+from tests.unit.manager.session_rig import CLUSTER, DEADLINE_S, Relay, Rig, until
+
+LEAVING_S = 1.5
+"""Far less than a manager that is silent is given to answer a ping or a farewell."""
 
 
 def test_a_node_gets_its_tasks_and_the_manager_learns_who_it_is() -> None:
@@ -160,6 +163,23 @@ def test_a_manager_whose_node_is_held_dead_is_left_but_for_one_that_was_returned
             session.avoid(frozenset())
             session.avoid(frozenset({"127.0.0.1"}))
             await until(lambda: len(rig.agent.received) == 4)
+
+    asyncio.run(scenario())
+
+
+def test_a_dead_manager_is_left_without_waiting_for_its_word() -> None:
+    async def scenario() -> None:
+        rig = Rig(replace(CLUSTER, spec=ClusterSpec(heartbeat_period=60.0)))
+        rig.managers = []
+        async with rig.running() as session:
+            relay = Relay(rig.address)
+            async with relay.running():
+                rig.managers = [relay.address]
+                await until(lambda: session.connected_to == relay.address)
+                relay.die()
+                rig.managers = [relay.address, rig.address]
+                session.avoid(frozenset({"127.0.0.2"}))
+                await until(lambda: session.connected_to == rig.address, LEAVING_S)
 
     asyncio.run(scenario())
 
