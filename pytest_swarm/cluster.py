@@ -16,6 +16,7 @@ from pytest_swarm.cluster_folder import InUse, holding
 from pytest_swarm.conditions import AT_REST, node_is_empty
 from pytest_swarm.dns_watch import DnsWatch
 from pytest_swarm.engines.base import Engine
+from pytest_swarm.fault import Fault
 from pytest_swarm.faults import Faults
 from pytest_swarm.node import Node
 from pytest_swarm.phases import Operation
@@ -71,7 +72,24 @@ class Cluster:
     @property
     def leader(self) -> Node:
         """The manager that leads now. Raises DeadlineExceeded when there is none for 30 s."""
-        return wait_until(self._find_leader, what="a leader", timeout=30.0)
+        return self.wait_for_leader()
+
+    def wait_for_leader(self, timeout: float = 30.0) -> Node:
+        """Wait until a manager that no fault keeps from its fellows names a leader, and return that leader.
+
+        Raises DeadlineExceeded after `timeout` seconds.
+        """
+        return wait_until(self._find_leader, what="a leader", timeout=timeout, interval=0.02)
+
+    def failover_seconds(self, fault: Fault, timeout: float = 30.0) -> float:
+        """Wait until the managers that no fault keeps from their fellows name a leader; return the seconds since the
+        fault began.
+
+        They cannot name one that they do not reach. A failover is only seen by asking, so ask right after the fault.
+        Raises DeadlineExceeded after `timeout` seconds.
+        """
+        self.wait_for_leader(timeout)
+        return time.time() - fault.started
 
     def node(self, name: str | Node) -> Node:
         """Return a node by its name, n1 to nN."""
