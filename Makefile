@@ -8,8 +8,9 @@ CLUSTER := .venv/bin/pytest --swarm-nodes=$(NODES) --swarm-report-dir=$(REPORT)
 BENCH_REPORT ?= bench-report
 BENCH ?= short
 
-SOAK := soak-parts soak-updates soak-clusters
+SOAK := soak-parts soak-updates soak-faults soak-clusters
 TIMES ?= 10
+FAULTS ?= 20
 
 .PHONY: setup demo test checks soak $(SOAK) bench lint environment images browser clean
 
@@ -40,6 +41,13 @@ soak-parts: images browser
 # The article's update, ten times in each order.
 soak-updates: images
 	$(CLUSTER) --swarm-repeat=$(TIMES) -m soak tests/cluster/test_rolling_update.py
+
+# Each fault so many times under load, twenty killed leaders, live nodes under twice the load there is room for, and
+# twenty minutes of clients that are held to linearizability while managers break.
+soak-faults: images
+	$(CLUSTER) --swarm-repeat=$(FAULTS) -m benchmark tests/benchmarks/test_faults.py
+	$(CLUSTER) -m benchmark tests/benchmarks/test_failover.py tests/benchmarks/test_false_alarms.py \
+	  tests/benchmarks/test_consistency.py
 
 soak-clusters: images
 	CHURN_ROUNDS=50 $(CLUSTER) -m "soak or not soak" tests/cluster tests/seed tests/recorded

@@ -38,7 +38,6 @@ RATE, SECONDS = 10.0, 60.0
 REPLICAS = 4
 GIVE_UP_SECONDS = 90.0
 LIMIT_SECONDS = 120.0
-ROUNDS = 3
 
 HEADS = (
     "engine",
@@ -163,15 +162,13 @@ def watch(swarm: Cluster, web: Service, broken: Node, fault: Fault, noticed: Cal
         return Watched(*(wait.result() for wait in waits))
 
 
-@pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_worker_is_killed(swarm: Cluster, load: Load, rows: list[tuple[object, ...]], number: int) -> None:
+def test_a_worker_is_killed(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
     worker = swarm.nodes[-1]
     with under_load(swarm, load, rows, "worker killed", [worker]) as (web, note):
         fault = swarm.kill(worker, limit=LIMIT_SECONDS)
         note(watch(swarm, web, worker, fault, is_down(worker)))
 
 
-@pytest.mark.parametrize("number", range(ROUNDS))
 def test_the_leader_is_killed_during_an_update(
     swarm: Cluster, load: Load, rows: list[tuple[object, ...]], number: int
 ) -> None:
@@ -196,8 +193,7 @@ def _runs_image(api: Any, web: Service, image: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_follower_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]], number: int) -> None:
+def test_a_follower_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
     """The minority side has one manager that does not lead."""
     leader = swarm.leader
     follower = next(node for node in swarm.nodes[: swarm.managers] if node is not leader)
@@ -206,8 +202,7 @@ def test_a_follower_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[obje
         note(watch(swarm, web, follower, fault, is_down(follower)))
 
 
-@pytest.mark.parametrize("number", range(ROUNDS))
-def test_the_leader_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]], number: int) -> None:
+def test_the_leader_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
     """The majority is on the side without the leader."""
     leader = swarm.leader
     with under_load(swarm, load, rows, "leader cut off", [leader]) as (web, note):

@@ -129,6 +129,7 @@ def test_rules_outlive_a_restart_of_the_node(swarm: Cluster) -> None:
 
 def test_a_killed_leader_has_a_successor(swarm: Cluster) -> None:
     with swarm.kill_leader() as fault:
+        print(f"failover: {swarm.failover_seconds(fault):.2f} s")  # noqa: T201
         assert swarm.leader is not fault.node
 
     assert all((node.get("ManagerStatus") or {}).get("Reachability") != "unreachable" for node in swarm.api.nodes())
