@@ -100,6 +100,18 @@ class Cluster:
                 return node
         raise ValueError(f"there is no node {name!r}; the nodes are {', '.join(each.name for each in self.nodes)}")
 
+    def node_ids(self) -> dict[str, str]:
+        """Ask for the swarm's own ids of the nodes, by their names, n1 to nN."""
+        return {node["Description"]["Hostname"]: node["ID"] for node in self.api.nodes()}
+
+    def node_of(self, task: Mapping[str, Any]) -> Node:
+        """Ask which node a task is on, as the API describes the task; ValueError when it is on none of them."""
+        node_id = task.get("NodeID", "")
+        names = [name for name, each in self.node_ids().items() if each == node_id]
+        if not names:
+            raise ValueError(f"task {task['ID']} is on no node of the swarm")
+        return self.node(names[0])
+
     def client(self, name: str) -> docker.DockerClient:
         """Return a docker-py client of a node's own API."""
         return self.node(name).client

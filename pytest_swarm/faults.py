@@ -328,7 +328,7 @@ class Faults:
 
         try:
             tasks = self._cluster.api.tasks()
-            ids = {node["Description"]["Hostname"]: node["ID"] for node in self._cluster.api.nodes()}
+            ids = self._cluster.node_ids()
         except (DockerException, OSError) as error:
             return NotYet(str(error))
         for name, started in self._started_again.items():

@@ -52,8 +52,8 @@ class Service:
 
     def nodes(self) -> list[str]:
         """Return the names of the nodes that run a task now."""
-        names = {node["ID"]: node["Description"]["Hostname"] for node in self.cluster.api.nodes()}
-        return sorted({names[task["NodeID"]] for task in self.tasks() if task["Status"]["State"] == "running"})
+        used = {task["NodeID"] for task in self.tasks() if task["Status"]["State"] == "running"}
+        return sorted(name for name, node_id in self.cluster.node_ids().items() if node_id in used)
 
     def logs(self) -> str:
         """Return what the service's tasks have printed so far."""

@@ -254,7 +254,7 @@ def measure(wrk: str, url: str) -> tuple[float, float]:
 def test_a_node_is_lost(swarm: Cluster, note: Callable[..., None]) -> None:
     """Seconds from the kill of a worker until the managers hold it for down, and until its tasks run elsewhere."""
     worker = swarm.nodes[-1]
-    ids = {node["Description"]["Hostname"]: node["ID"] for node in swarm.api.nodes()}
+    worker_id = swarm.node_ids()[worker.name]
     down: list[float] = []
     replaced: list[float] = []
     for _ in range(ROUNDS):
@@ -264,8 +264,8 @@ def test_a_node_is_lost(swarm: Cluster, note: Callable[..., None]) -> None:
             until_running(swarm, service_id, 8, began)
             began = time.monotonic()
             with swarm.kill(worker, limit=GIVE_UP_SECONDS):
-                down.append(until(partial(is_down, swarm, ids[worker.name]), began, "the node down"))
-                elsewhere = partial(run_elsewhere, swarm, service_id, ids[worker.name])
+                down.append(until(partial(is_down, swarm, worker_id), began, "the node down"))
+                elsewhere = partial(run_elsewhere, swarm, service_id, worker_id)
                 replaced.append(until(elsewhere, began, "8 tasks"))
         finally:
             swarm.api.remove_service(service_id)

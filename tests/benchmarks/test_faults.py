@@ -11,7 +11,8 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -116,57 +117,46 @@ def seconds_until(swarm: Cluster, since: float, what: str, condition: Callable[[
     return wait_until(look, what=what, timeout=GIVE_UP_SECONDS, interval=0.05)
 
 
-def leads_elsewhere(broken: Node) -> Callable[[Any], bool]:
-    """Whether the managers name another leader than this one."""
-
-    def condition(api: Any) -> bool:
-        leaders = [each for each in api.nodes() if (each.get("ManagerStatus") or {}).get("Leader")]
-        return bool(leaders) and leaders[0]["Description"]["Hostname"] != broken.name
-
-    return condition
-
-
-def is_down(broken: Node) -> Callable[[Any], bool]:
-    """Whether the managers hold the node for down."""
+def held_for_down(swarm: Cluster, broken: Node, fault: Fault) -> float:
+    """Wait until the managers hold the node for down; returns how many seconds after the fault that was."""
 
     def condition(api: Any) -> bool:
         states = {each["Description"]["Hostname"]: each["Status"]["State"] for each in api.nodes()}
         return bool(states[broken.name] == "down")
 
-    return condition
+    return seconds_until(swarm, fault.started, f"{fault.name} noticed", condition)
 
 
 def runs_without(web: Service, broken: Node, replicas: int) -> Callable[[Any], bool]:
     """Whether so many tasks run on the other nodes."""
 
     def condition(api: Any) -> bool:
-        ids = {each["Description"]["Hostname"]: each["ID"] for each in api.nodes()}
         tasks = api.tasks(filters={"service": web.id})
         running = [task for task in tasks if task["DesiredState"] == task["Status"]["State"] == "running"]
-        return len([task for task in running if task["NodeID"] != ids[broken.name]]) >= replicas
+        broken_id = web.cluster.node_ids()[broken.name]
+        elsewhere = [task for task in running if task["NodeID"] != broken_id]
+        return len(elsewhere) >= replicas
 
     return condition
 
 
-def watch(swarm: Cluster, web: Service, broken: Node, fault: Fault, noticed: Callable[[Any], bool]) -> Watched:
-    """Wait until the fault is noticed and made good."""
+def watch(swarm: Cluster, web: Service, broken: Node, fault: Fault, noticed: Callable[[], float]) -> Watched:
+    """Wait until the fault is noticed, which returns after how many seconds that was, and made good."""
     # A port of its own on each node leaves no place for a fourth task on three of them.
     replicas = REPLICAS if swarm.engine.publish_mode() == "ingress" else REPLICAS - 1
     made_good = runs_without(web, broken, replicas)
 
     with ThreadPoolExecutor(2) as pool:
-        waits: list[Future[float]] = [
-            pool.submit(seconds_until, swarm, fault.started, what, condition)
-            for what, condition in ((f"{fault.name} noticed", noticed), (f"{fault.name} made good", made_good))
-        ]
-        return Watched(*(wait.result() for wait in waits))
+        noticing = pool.submit(noticed)
+        making_good = pool.submit(seconds_until, swarm, fault.started, f"{fault.name} made good", made_good)
+        return Watched(noticing.result(), making_good.result())
 
 
 def test_a_worker_is_killed(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
     worker = swarm.nodes[-1]
     with under_load(swarm, load, rows, "worker killed", [worker]) as (web, note):
         fault = swarm.kill(worker, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, worker, fault, is_down(worker)))
+        note(watch(swarm, web, worker, fault, partial(held_for_down, swarm, worker, fault)))
 
 
 def test_the_leader_is_killed_during_an_update(
@@ -180,7 +170,7 @@ def test_the_leader_is_killed_during_an_update(
         update = pool.submit(web.update, image=f"{IMAGE}:2")
         seconds_until(swarm, time.time(), "the first new task", lambda api: _runs_image(api, web, f"{IMAGE}:2"))
         fault = swarm.kill(leader, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, leader, fault, leads_elsewhere(leader)))
+        note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS)))
         swarm.heal()
         update.result()
 
@@ -199,7 +189,7 @@ def test_a_follower_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[obje
     follower = next(node for node in swarm.nodes[: swarm.managers] if node is not leader)
     with under_load(swarm, load, rows, "minority cut off", [follower]) as (web, note):
         fault = swarm.isolate(follower, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, follower, fault, is_down(follower)))
+        note(watch(swarm, web, follower, fault, partial(held_for_down, swarm, follower, fault)))
 
 
 def test_the_leader_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
@@ -207,7 +197,7 @@ def test_the_leader_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[obje
     leader = swarm.leader
     with under_load(swarm, load, rows, "leader cut off", [leader]) as (web, note):
         fault = swarm.isolate(leader, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, leader, fault, leads_elsewhere(leader)))
+        note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS)))
 
 
 def test_all_nodes_are_killed_at_once(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:

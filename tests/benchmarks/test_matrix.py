@@ -207,7 +207,7 @@ def wait_running_elsewhere(swarm: Cluster, web: Service, broken: str) -> None:
     """Wait until all replicas run on the other nodes."""
     from docker.errors import DockerException
 
-    ids = {node["Description"]["Hostname"]: node["ID"] for node in swarm.api.nodes()}
+    broken_id = swarm.node_ids()[broken]
 
     def look() -> Done[None] | NotYet:
         try:
@@ -215,7 +215,7 @@ def wait_running_elsewhere(swarm: Cluster, web: Service, broken: str) -> None:
         except (DockerException, OSError) as error:
             return NotYet(str(error))
         running = [task for task in tasks if task["DesiredState"] == task["Status"]["State"] == "running"]
-        count = sum(task["NodeID"] != ids[broken] for task in running)
+        count = sum(task["NodeID"] != broken_id for task in running)
         wanted = web.deployment.replicas
         return Done(None) if count >= wanted else NotYet(f"{count} of {wanted} run elsewhere")
 

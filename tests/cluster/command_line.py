@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from pytest_swarm.node import Node
+from pytest_swarm.phases import Operation
+from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
 IMAGE = "docker-swarm-test:1"
@@ -71,6 +74,15 @@ def remove_services(node: Node) -> None:
 def begin_update(node: Node, service: str, *arguments: str) -> None:
     """`docker service update`, as somebody types it who does not wait for its end."""
     succeed(node, "service", "update", "--detach", "--no-resolve-image", *arguments, service)
+
+
+def update_and_wait(service: Service, *options: str) -> None:
+    """`docker service update`, waited for, and noted so that a load must meet it."""
+    started = time.time()
+    superseded = [task["ID"] for task in service.tasks()]
+    succeed(service.cluster.nodes[0], "service", "update", "--detach", "--quiet", *options, service.name)
+    service.wait_converged(superseded=superseded)
+    service.cluster.operations.append(Operation(" ".join(options), started, time.time()))
 
 
 def wait_for_update(node: Node, service: str, state: str) -> str:

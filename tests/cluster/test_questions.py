@@ -11,9 +11,8 @@ import pytest
 
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.load import Load
-from pytest_swarm.phases import Operation
 from pytest_swarm.service import Service
-from tests.cluster.command_line import command
+from tests.cluster.command_line import command, update_and_wait
 
 pytestmark = [
     pytest.mark.cluster,
@@ -49,17 +48,6 @@ def ask(cluster: Cluster, program: str, *arguments: str) -> list[str]:
     text: str = output.decode(errors="replace")
     assert status == 0, text
     return text.splitlines()
-
-
-def update(service: Service, *options: str) -> None:
-    """A rolling update by the stock CLI, waited for, and noted so that a load must meet it."""
-    started = time.time()
-    superseded = [task["ID"] for task in service.tasks()]
-    command = ["docker", "service", "update", "--detach", "--quiet", *options, service.name]
-    status, output = service.cluster.nodes[0].container.exec_run(command)
-    assert status == 0, output.decode(errors="replace")
-    service.wait_converged(superseded=superseded)
-    service.cluster.operations.append(Operation(" ".join(options), started, time.time()))
 
 
 def test_service_rm_answers_what_is_under_way_and_then_removes_the_containers(
@@ -101,9 +89,9 @@ def test_a_network_is_added_and_removed_under_load(deploy: Callable[..., Service
     web = deploy(replicas=3, parallelism=2)
 
     with load(web) as run:
-        update(web, "--network-add", overlay)
+        update_and_wait(web, "--network-add", overlay)
         added = web.inspect()["Spec"]["TaskTemplate"].get("Networks", [])
-        update(web, "--network-rm", overlay)
+        update_and_wait(web, "--network-rm", overlay)
 
     assert run.lost == 0, run.explain()
     assert run.duplicates == 0, run.explain()
@@ -119,7 +107,7 @@ def test_the_virtual_address_shares_evenly(swarm: Cluster, deploy: Callable[...,
     line = ["python3", "-c", _ASK_OFTEN, f"http://{address}:8080/", str(VIP_REQUESTS)]
 
     for task in web.tasks():
-        node = swarm.node(node_names(swarm)[task["NodeID"]])
+        node = swarm.node_of(task)
         process_id = str(task["Status"]["ContainerStatus"]["PID"])
         for asker, prefix in (("task", ["nsenter", "-t", process_id, "-n"]), ("node", [])):
             answer = command(node, *prefix, *line)
@@ -129,8 +117,3 @@ def test_the_virtual_address_shares_evenly(swarm: Cluster, deploy: Callable[...,
             print(f"{asker} on {node.name}: {sorted(shares.values())} of {VIP_REQUESTS}")  # noqa: T201
             assert len(shares) == 3
             assert all(abs(share - even) <= even / 10 for share in shares.values()), shares
-
-
-def node_names(swarm: Cluster) -> dict[str, str]:
-    """Hostname by node id."""
-    return {node["ID"]: node["Description"]["Hostname"] for node in swarm.api.nodes()}

@@ -60,13 +60,11 @@ def holds(node: Node, text: str, *places: str) -> list[str]:
 
 def in_tasks(service: Service, path: str) -> list[str]:
     """Content of a file as each running task sees it."""
-    nodes = {node["ID"]: node["Description"]["Hostname"] for node in service.cluster.api.nodes()}
     contents = []
     for task in service.tasks():
         if task["Status"]["State"] == "running":
             process = task["Status"]["ContainerStatus"]["PID"]
-            node = service.cluster.node(nodes[task["NodeID"]])
-            _, output = node.container.exec_run(["cat", f"/proc/{process}/root{path}"])
+            _, output = service.cluster.node_of(task).container.exec_run(["cat", f"/proc/{process}/root{path}"])
             contents.append(output.decode())
     return contents
 
@@ -110,9 +108,8 @@ def test_a_template_is_filled_in_for_each_task(
     try:
         web = deploy(replicas=2, env={"COLOR": "red"})
         update(web, "--secret-add", "source=old,target=password", "--config-add", "source=greeting,target=/greeting")
-        nodes = {node["ID"]: node["Description"]["Hostname"] for node in swarm.api.nodes()}
         running = [task for task in web.tasks() if task["Status"]["State"] == "running"]
-        wanted = [f"web {task['Slot']} {nodes[task['NodeID']]} red {OLD}" for task in running]
+        wanted = [f"web {task['Slot']} {swarm.node_of(task).name} red {OLD}" for task in running]
         assert len(wanted) == 2
         assert in_tasks(web, "/greeting") == wanted
         web.remove()

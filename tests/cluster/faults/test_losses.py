@@ -37,7 +37,7 @@ def report(what: str, run: LoadRun) -> None:
 
 def running(web: Service, image: str = "", *, on: tuple[str, ...]) -> list[str]:
     """The ids of the tasks that run and are to run, with this image if one is named, on these nodes."""
-    ids = {node["ID"] for node in web.cluster.api.nodes() if node["Description"]["Hostname"] in on}
+    ids = {node_id for name, node_id in web.cluster.node_ids().items() if name in on}
     return [
         task["ID"]
         for task in web.tasks()
@@ -83,12 +83,8 @@ def wait_left_out(node: Node, address: str) -> None:
 
 def mesh_address(service: Service, node: Node) -> str:
     """Where the mesh reaches the service's task on that node."""
-    ids = {each["Description"]["Hostname"]: each["ID"] for each in service.cluster.api.nodes()}
-    (task,) = [
-        task
-        for task in service.tasks()
-        if task["NodeID"] == ids[node.name] and task["Status"]["State"] == task["DesiredState"] == "running"
-    ]
+    (running_there,) = running(service, on=(node.name,))
+    (task,) = [task for task in service.tasks() if task["ID"] == running_there]
     addresses: list[str] = [
         address.partition("/")[0]
         for attachment in task["NetworksAttachments"]
@@ -141,7 +137,8 @@ def test_services_answer_without_a_majority_of_managers(
 ) -> None:
     if swarm.managers != 3:
         pytest.skip("this takes three managers")
-    survivor, *dying = sorted(swarm.nodes[:3], key=lambda node: node is swarm.leader)
+    leader = swarm.leader
+    survivor, *dying = sorted(swarm.nodes[:3], key=lambda node: node is leader)
     living = others(swarm, *dying)
     web = deploy(replicas=2, constraints=[f"node.hostname!={node.name}" for node in dying])
 

@@ -79,10 +79,13 @@ class FakeCluster:
         self.engine = SimpleNamespace(name="orchestrator", boot_command=lambda: None, state_directory=lambda: "/state")
         self.nodes = [_node(f"n{number}", self.deeds) for number in range(1, 5)]
         self.leader = self.nodes[1]
-        self.api = SimpleNamespace(tasks=list, nodes=lambda: [_listed(node.name) for node in self.nodes])
+        self.api = SimpleNamespace(tasks=list)
 
     def node(self, name: str | Node) -> Node:
         return name if isinstance(name, Node) else {node.name: node for node in self.nodes}[name]
+
+    def node_ids(self) -> dict[str, str]:
+        return {node.name: f"id of {node.name}" for node in self.nodes}
 
     def wait_ready(self, timeout: float) -> None:
         self.waits += 1
@@ -100,10 +103,6 @@ class FakeNode(Node):
 
 def _node(name: str, deeds: list[str]) -> Node:
     return FakeNode(name, Container(name, deeds), f"10.0.0.{name[1:]}", socket=None)  # type: ignore[arg-type]
-
-
-def _listed(name: str) -> dict[str, Any]:
-    return {"ID": f"id-{name}", "Description": {"Hostname": name}}
 
 
 @pytest.fixture
