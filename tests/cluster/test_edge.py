@@ -1,12 +1,14 @@
-"""A real nginx in front, which finds the tasks by name, as the article suggests: no balancer of ours is on the way.
+"""A real nginx in front, inside the overlay, which finds the service by name, as the article suggests.
 
-nginx asks for `tasks.web` and connects to a task itself, so only two things keep a request from a task that stops: the
-names, which forget it first, and its own node, which sees who is still connected. nginx must not try again
-(`proxy_next_upstream off`), or it would hide each loss.
+Asked for `tasks.web` it connects to a task itself, no balancer of ours is on the way, and only two things keep a
+request from a task that stops: the names, which forget it first, and its own node, which sees who is still connected.
+Asked for `web` it connects to the virtual address. nginx must not try again (`proxy_next_upstream off`), or it would
+hide each loss.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ import pytest
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.load import Load
 from pytest_swarm.service import Service
+from tests.cluster.command_line import update_and_wait
 
 if TYPE_CHECKING:
     import docker
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 NETWORK = "webnet"
+_ANSWERED = re.compile(r"^\d+\.\d{3} 200 ", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +54,37 @@ def webnet(swarm: Cluster) -> Iterator[str]:
 def deploy_behind_edge(
     swarm: Cluster, edge_image: str, webnet: str, deploy: Callable[..., Service]
 ) -> Callable[..., tuple[Service, Service]]:
-    """Deploy `web`, not published, and `edge`, which is; arguments as for `deploy`."""
+    """Deploy `web`, not published, and `edge`, which is and asks for `upstream`; other arguments as for `deploy`."""
 
-    def deploy_both(**arguments: object) -> tuple[Service, Service]:
+    def deploy_both(*, upstream: str, **arguments: object) -> tuple[Service, Service]:
         web = deploy(networks=[webnet], publish={}, **arguments)
-        edge = swarm.deploy(edge_image, name="edge", command=["/edge"], replicas=2, networks=[webnet], publish={80: 80})
+        edge = swarm.deploy(
+            edge_image,
+            name="edge",
+            command=["/edge"],
+            replicas=2,
+            networks=[webnet],
+            publish={80: 80},
+            env={"UPSTREAM": upstream},
+        )
         return web, edge
 
     return deploy_both
+
+
+@pytest.fixture
+def othernet(swarm: Cluster) -> Iterator[str]:
+    """A second overlay network, which no service is on yet."""
+    created = swarm.api.create_network("othernet", driver="overlay")
+    yield "othernet"
+    for service in swarm.services:
+        service.remove()
+    swarm.api.remove_network(created["Id"])
+
+
+def complaints(edge: Service) -> str:
+    """What nginx logged that is not a request answered with 200."""
+    return "\n".join(line for line in edge.logs().splitlines() if not _ANSWERED.search(line))
 
 
 # Somebody is nearly always connected to a task that many ask slowly, which keeps it from stopping; so it takes few and
@@ -70,11 +97,29 @@ def test_an_update_behind_nginx_loses_nothing(
     block_seconds: str,
     requests: int,
 ) -> None:
-    web, edge = deploy_behind_edge(replicas=3, order="stop-first", env={"BLOCK_SECONDS": block_seconds})
+    web, edge = deploy_behind_edge(
+        upstream="tasks.web", replicas=3, order="stop-first", env={"BLOCK_SECONDS": block_seconds}
+    )
 
     with load(web, through=edge, users=users, requests=requests, targets="all-nodes") as run:
         web.update(image="docker-swarm-test:2")
 
-    assert run.lost == 0, run.explain() + "\n" + edge.logs()[-4000:]
+    assert run.lost == 0, run.explain() + complaints(edge)
     assert run.duplicates == 0, run.explain()
     assert run.versions == {"1", "2"}
+
+
+def test_networks_and_aliases_change_and_the_virtual_address_loses_nothing(
+    deploy_behind_edge: Callable[..., tuple[Service, Service]], load: Load, webnet: str, othernet: str
+) -> None:
+    web, edge = deploy_behind_edge(upstream="web", replicas=3, parallelism=2)
+
+    with load(web, through=edge, requests=600, targets="all-nodes") as run:
+        update_and_wait(web, "--network-add", othernet)
+        update_and_wait(web, "--network-rm", webnet, "--network-add", f"name={webnet},alias=shop")
+        update_and_wait(web, "--network-rm", othernet)
+
+    assert run.lost == 0, run.explain() + complaints(edge)
+    assert run.duplicates == 0, run.explain()
+    (attached,) = web.inspect()["Spec"]["TaskTemplate"]["Networks"]
+    assert attached["Aliases"] == ["shop"]
