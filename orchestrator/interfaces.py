@@ -214,8 +214,8 @@ class FailureDetector(Protocol):
 class Connections(Protocol):
     """Sockets inside a task's own network namespace. Implemented by `network`."""
 
-    async def accepts(self, process_id: int, port: int) -> bool:
-        """Whether something in the namespace of that process accepts TCP connections on the port."""
+    async def accepts(self, process_id: int, port: int | None = None) -> bool:
+        """Whether something in the namespace of that process accepts TCP connections on the port, or without on any."""
         ...
 
     async def open_count(self, process_id: int) -> int:

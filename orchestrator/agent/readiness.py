@@ -2,16 +2,24 @@
 
 With a healthcheck, when it passes; without one, when every published TCP target port accepts connections. Docker
 calls a task running as soon as its container started, which is the first of the four holes in a rolling update.
+
+A service that publishes nothing is still reached by its name on the networks it is on, and nobody has said at which
+port: there any will do. It may be one that only asks others and never listens, so that wait is short and fails nothing.
 """
 
 import asyncio
+import logging
 
 from orchestrator.interfaces import Connections, Engine, TaskFailed
 from orchestrator.model.task import Task
 from orchestrator.model.zero_loss import switches_of
 
+logger = logging.getLogger(__name__)
+
 POLL_INTERVAL_S = 0.02
 """Between looks at the namespace's listening sockets; a look reads two files of /proc."""
+UNPUBLISHED_WAIT_S = 5.0
+"""How long a task that others reach by name alone may take to listen, before it counts as one that never will."""
 
 
 class ReadinessGate:
@@ -27,13 +35,26 @@ class ReadinessGate:
         if self._engine.has_healthcheck(task):
             await self._engine.wait_healthy(task, switches.readiness_timeout)
         elif switches.readiness:
-            for port in sorted({port.target_port for port in task.ports if port.protocol == "tcp"}):
-                await self._wait_accepts(process_id, port, switches.readiness_timeout)
+            published = sorted({port.target_port for port in task.ports if port.protocol == "tcp"})
+            for port in published:
+                await self._wait_published(process_id, port, switches.readiness_timeout)
+            if task.spec.networks and not published:
+                await self._wait_any(task, process_id, min(UNPUBLISHED_WAIT_S, switches.readiness_timeout))
 
-    async def _wait_accepts(self, process_id: int, port: int, timeout: float) -> None:
+    async def _wait_published(self, process_id: int, port: int, timeout: float) -> None:
         try:
             async with asyncio.timeout(timeout):
-                while not await self._connections.accepts(process_id, port):
-                    await asyncio.sleep(POLL_INTERVAL_S)
+                await self._accepts(process_id, port)
         except TimeoutError:
             raise TaskFailed(f"published port {port}/tcp accepted no connection within {timeout:g}s") from None
+
+    async def _wait_any(self, task: Task, process_id: int, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._accepts(process_id)
+        except TimeoutError:
+            logger.info("no port accepted a connection within %gs", timeout, extra={"task_id": task.id})
+
+    async def _accepts(self, process_id: int, port: int | None = None) -> None:
+        while not await self._connections.accepts(process_id, port):
+            await asyncio.sleep(POLL_INTERVAL_S)

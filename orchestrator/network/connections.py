@@ -30,8 +30,11 @@ class NamespaceConnections:
         self._served: dict[int, frozenset[int]] = {}
         """Ports seen listened on, by process id: a server that closed its door may still be answering."""
 
-    async def accepts(self, process_id: int, port: int) -> bool:
-        """Whether something in the namespace of that process accepts TCP connections from outside on the port."""
+    async def accepts(self, process_id: int, port: int | None = None) -> bool:
+        """Whether something in the namespace of that process accepts TCP connections from outside on the port.
+
+        With no port: on any.
+        """
         return accepts_on(await self._sockets(process_id), port)
 
     async def open_count(self, process_id: int) -> int:

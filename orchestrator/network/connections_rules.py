@@ -60,11 +60,11 @@ def parse_sockets(table: str) -> list[TcpSocket]:
     return [_parse_line(line) for line in table.splitlines()[1:] if line]
 
 
-def accepts_on(sockets: Iterable[TcpSocket], port: int) -> bool:
-    """Whether a socket listens on the port where other hosts reach it: not only on the loopback."""
+def accepts_on(sockets: Iterable[TcpSocket], port: int | None) -> bool:
+    """Whether a socket listens on the port, None being any, where other hosts reach it: not only on the loopback."""
     return any(
         socket.state is SocketState.LISTEN
-        and socket.local_port == port
+        and port in (None, socket.local_port)
         and isinstance(socket.local_address, IPv4Address)
         and not socket.local_address.is_loopback
         for socket in sockets

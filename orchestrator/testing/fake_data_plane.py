@@ -58,9 +58,9 @@ class FakeConnections:
         self.open: dict[int, int] = {}
         """Open connections by process id."""
 
-    async def accepts(self, process_id: int, port: int) -> bool:
-        """Whether the pair is in `listening`."""
-        return (process_id, port) in self.listening
+    async def accepts(self, process_id: int, port: int | None = None) -> bool:
+        """Whether the pair is in `listening`; without a port, whether any of the process is."""
+        return any(pid == process_id and port in (None, listening) for pid, listening in self.listening)
 
     async def open_count(self, process_id: int) -> int:
         """What the test put into `open`."""

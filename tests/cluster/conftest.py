@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,19 @@ def swarm_images(request: pytest.FixtureRequest, swarm_host: docker.DockerClient
     from pytest_swarm.session import session_of
 
     return ensure_service_images(swarm_host, progress=session_of(request.config).progress)
+
+
+@contextmanager
+def overlay_network(request: pytest.FixtureRequest, swarm: Cluster, name: str) -> Iterator[str]:
+    """An overlay network of this name; it goes with the services on it, unless the session ends here anyway."""
+    from pytest_swarm.session import session_of
+
+    created = swarm.api.create_network(name, driver="overlay")
+    yield name
+    if session_of(request.config).another_test_follows:
+        for service in swarm.services:
+            service.remove()
+        swarm.api.remove_network(created["Id"])
 
 
 @pytest.fixture

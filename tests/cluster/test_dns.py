@@ -8,21 +8,15 @@ import pytest
 
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.service import Service
-from pytest_swarm.session import session_of
+from tests.cluster.conftest import IMAGE, overlay_network
 
 pytestmark = pytest.mark.cluster
-
-NETWORK = "webnet"
-IMAGE = "docker-swarm-test"
 
 
 @pytest.fixture(scope="module")
 def webnet(request: pytest.FixtureRequest, swarm: Cluster) -> Iterator[str]:
-    """An overlay network; the services on it are gone when the module ends, unless the session ends with it."""
-    created = swarm.api.create_network(NETWORK, driver="overlay")
-    yield NETWORK
-    if session_of(request.config).another_test_follows:
-        swarm.api.remove_network(created["Id"])
+    with overlay_network(request, swarm, "webnet") as name:
+        yield name
 
 
 @pytest.mark.parametrize("order", ["stop-first", pytest.param("start-first", marks=pytest.mark.gate)])

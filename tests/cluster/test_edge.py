@@ -18,13 +18,15 @@ from pytest_swarm.cluster import Cluster
 from pytest_swarm.load import Load
 from pytest_swarm.service import Service
 from tests.cluster.command_line import update_and_wait
+from tests.cluster.conftest import overlay_network
 
 if TYPE_CHECKING:
     import docker
 
 pytestmark = pytest.mark.cluster
 
-NETWORK = "webnet"
+# Nothing is published that could say at which port the service is to listen.
+SLOW_TO_LISTEN = {"BOOT_SECONDS": "2"}
 _ANSWERED = re.compile(r"^\d+\.\d{3} 200 ", re.MULTILINE)
 
 
@@ -41,13 +43,9 @@ def edge_image(request: pytest.FixtureRequest, swarm: Cluster, swarm_host: docke
 
 
 @pytest.fixture(scope="module")
-def webnet(swarm: Cluster) -> Iterator[str]:
-    """An overlay network; the services on it are gone when the module ends."""
-    created = swarm.api.create_network(NETWORK, driver="overlay")
-    yield NETWORK
-    for service in swarm.services:
-        service.remove()
-    swarm.api.remove_network(created["Id"])
+def webnet(request: pytest.FixtureRequest, swarm: Cluster) -> Iterator[str]:
+    with overlay_network(request, swarm, "webnet") as name:
+        yield name
 
 
 @pytest.fixture
@@ -73,13 +71,10 @@ def deploy_behind_edge(
 
 
 @pytest.fixture
-def othernet(swarm: Cluster) -> Iterator[str]:
-    """A second overlay network, which no service is on yet."""
-    created = swarm.api.create_network("othernet", driver="overlay")
-    yield "othernet"
-    for service in swarm.services:
-        service.remove()
-    swarm.api.remove_network(created["Id"])
+def othernet(request: pytest.FixtureRequest, swarm: Cluster) -> Iterator[str]:
+    """A second one, which no service is on yet."""
+    with overlay_network(request, swarm, "othernet") as name:
+        yield name
 
 
 def complaints(edge: Service) -> str:
@@ -112,7 +107,7 @@ def test_an_update_behind_nginx_loses_nothing(
 def test_networks_and_aliases_change_and_the_virtual_address_loses_nothing(
     deploy_behind_edge: Callable[..., tuple[Service, Service]], load: Load, webnet: str, othernet: str
 ) -> None:
-    web, edge = deploy_behind_edge(upstream="web", replicas=3, parallelism=2)
+    web, edge = deploy_behind_edge(upstream="web", replicas=3, parallelism=2, env=SLOW_TO_LISTEN)
 
     with load(web, through=edge, requests=600, targets="all-nodes") as run:
         update_and_wait(web, "--network-add", othernet)
@@ -123,3 +118,19 @@ def test_networks_and_aliases_change_and_the_virtual_address_loses_nothing(
     assert run.duplicates == 0, run.explain()
     (attached,) = web.inspect()["Spec"]["TaskTemplate"]["Networks"]
     assert attached["Aliases"] == ["shop"]
+
+
+def test_without_the_readiness_gate_the_virtual_address_loses(
+    swarm: Cluster, deploy_behind_edge: Callable[..., tuple[Service, Service]], load: Load
+) -> None:
+    """What the test above is worth."""
+    if swarm.engine.name == "docker":
+        pytest.skip("the label is ours")
+    labels = {"swarm.readiness": "off"}
+    web, edge = deploy_behind_edge(upstream="web", replicas=3, env=SLOW_TO_LISTEN, labels=labels)
+
+    with load(web, through=edge, users=10, requests=250, targets="all-nodes") as run:
+        web.update(image="docker-swarm-test:2")
+
+    assert run.lost > 0
+    assert not any(loss.received for loss in run.ledger.losses), run.explain()

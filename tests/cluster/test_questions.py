@@ -13,6 +13,7 @@ from pytest_swarm.cluster import Cluster
 from pytest_swarm.load import Load
 from pytest_swarm.service import Service
 from tests.cluster.command_line import command, update_and_wait
+from tests.cluster.conftest import overlay_network
 
 pytestmark = [
     pytest.mark.cluster,
@@ -33,13 +34,10 @@ for _ in range(int(sys.argv[2])):
 
 
 @pytest.fixture
-def overlay(swarm: Cluster) -> Iterator[str]:
-    """An overlay network that no service is on yet."""
-    created = swarm.api.create_network("asked", driver="overlay")
-    yield "asked"
-    for service in swarm.services:
-        service.remove()
-    swarm.api.remove_network(created["Id"])
+def overlay(request: pytest.FixtureRequest, swarm: Cluster) -> Iterator[str]:
+    """One that no service is on yet."""
+    with overlay_network(request, swarm, "asked") as name:
+        yield name
 
 
 def ask(cluster: Cluster, program: str, *arguments: str) -> list[str]:

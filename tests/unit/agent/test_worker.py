@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+import pytest
+
 from orchestrator.agent.worker import Worker
-from orchestrator.model.service import ContainerSpec, PortConfig, TaskSpec
+from orchestrator.model.service import ContainerSpec, NetworkReference, PortConfig, TaskSpec
 from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
 from orchestrator.testing.fake_data_plane import FakeConnections
 from orchestrator.testing.fake_engine import FakeEngine, Script
@@ -25,6 +27,9 @@ def task(image: str = "web:1", **changes: object) -> Task:
 
 def released(wanted: Task) -> Task:
     return replace(wanted, desired_state=S.SHUTDOWN, endpoint=EndpointState.RELEASED)
+
+
+ON_A_NETWORK = TaskSpec(ContainerSpec("web:1"), networks=(NetworkReference("net1"),))
 
 
 class Node:
@@ -127,6 +132,29 @@ def test_a_port_that_never_accepts_fails_the_task_and_says_so() -> None:
             await n1.until_state(S.FAILED)
             assert n1.status["t1"].error == "published port 8080/tcp accepted no connection within 0.03s"
             assert ("stop", "t1") in n1.engine.calls
+
+    asyncio.run(scenario())
+
+
+def test_a_task_that_is_reached_by_name_alone_must_accept_on_any_port() -> None:
+    async def scenario() -> None:
+        async with node() as n1:
+            await n1.worker.obey([task(spec=ON_A_NETWORK)])
+            await n1.until_state(S.STARTING)
+            await asyncio.sleep(0.05)
+            assert n1.status["t1"].state is S.STARTING
+            n1.connections.listening.add((n1.status["t1"].process_id, 1234))
+            await n1.until_state(S.RUNNING)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("label", [("swarm.readiness", "off"), ("swarm.readiness-timeout", "30ms")])
+def test_a_task_on_a_network_that_never_listens_runs_all_the_same(label: tuple[str, str]) -> None:
+    async def scenario() -> None:
+        async with node() as n1:
+            await n1.worker.obey([task(spec=ON_A_NETWORK, labels=(label,))])
+            await n1.until_state(S.RUNNING)
 
     asyncio.run(scenario())
 

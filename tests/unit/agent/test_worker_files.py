@@ -19,7 +19,7 @@ SECRET = FilePayload("s1", b"payload")
 class NoConnections:
     """Nothing is published here, so nobody asks."""
 
-    async def accepts(self, process_id: int, port: int) -> bool:
+    async def accepts(self, process_id: int, port: int | None = None) -> bool:
         return False
 
     async def open_count(self, process_id: int) -> int:

@@ -60,6 +60,14 @@ def test_a_port_accepts_when_other_hosts_reach_a_listener(line: str, accepts: bo
 
 
 @pytest.mark.parametrize(
+    ("line", "accepts"),
+    [(LISTEN_80, True), (f"0100007F:0050 {ANY} 0A", False), (f"{TASK}:0050 {CLIENT}:C9F8 01", False)],
+)
+def test_any_port_will_do_when_none_is_named(line: str, accepts: bool) -> None:
+    assert accepts_on(table(line), None) is accepts
+
+
+@pytest.mark.parametrize(
     ("state", "count"),
     [
         (SocketState.ESTABLISHED, 1),
