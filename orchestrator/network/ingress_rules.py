@@ -23,6 +23,8 @@ A virtual address is an address of every node's own bridge on the network (`virt
 what its own tasks ask of it, and only that:
 
 * It is balanced for the network's own members and for the node itself. From elsewhere it is not even an address.
+* It is an address of the node, but no port that another service publishes is one of its ports, in the mesh or on the
+  node. So it comes first, and what it does not balance is translated to itself, which no later rule changes any more.
 * Neighbour requests for it, or in its name, do not pass the tunnels: the bridges of all nodes have the same one.
 
 Networks are apart: what comes from one is not forwarded to another unless it was balanced there, for a published port.
@@ -30,7 +32,7 @@ Networks are apart: what comes from one is not forwarded to another unless it wa
 Pure: text in, text out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address
 
 from orchestrator.model.network import BalancedService, NetworkConfiguration
@@ -74,15 +76,19 @@ table ip swarm {{
 %(virtual)s  }}
   chain members {{
 %(members)s  }}
+  chain not_balanced {{
+%(not_balanced)s  }}
   chain prerouting {{
     type nat hook prerouting priority {_DNAT_PRIORITY}; policy accept;
-    fib daddr type local jump services
     jump members
+    jump not_balanced
+    fib daddr type local jump services
   }}
   chain output {{
     type nat hook output priority {_DNAT_PRIORITY}; policy accept;
-    fib daddr type local jump services
     jump virtual
+    jump not_balanced
+    fib daddr type local jump services
   }}
   chain postrouting {{
     type nat hook postrouting priority {_SNAT_PRIORITY}; policy accept;
@@ -144,6 +150,7 @@ def ingress_script(configuration: NetworkConfiguration) -> str:
         "refused": _indented([*refused, *_refuse_virtual(addresses)]),
         "virtual": _indented(_balance_virtual(configuration)),
         "members": _indented(_members(configuration)),
+        "not_balanced": _indented(f"ip daddr {address} dnat to {address}" for _, address in addresses),
         "foreign": _indented(_drop_foreign(configuration)),
         "apart": _indented(_keep_apart(configuration)),
         "arriving": _indented(_drop_neighbour_requests("iifname", addresses)),
@@ -239,5 +246,5 @@ def _drop_neighbour_requests(direction: str, addresses: tuple[tuple[str, str], .
             yield f'{direction} "{TUNNEL_PREFIX}*" arp {role} ip {address} drop'
 
 
-def _indented(lines: Iterator[str] | list[str]) -> str:
+def _indented(lines: Iterable[str]) -> str:
     return "".join(f"    {line}\n" for line in lines)

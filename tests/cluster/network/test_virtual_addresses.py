@@ -7,11 +7,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from pyroute2.netns import setns
 
 from orchestrator.model.network import AttachedNetwork, BalancedService, Endpoint, NetworkConfiguration, Peer
+from orchestrator.model.service import PortConfig
 from orchestrator.network.overlay_rules import bridge_name
 from tests.cluster.network.rig import TARGET_PORT, Node, Rig, TaskServer, in_namespace, ip, missing_for_rig, rig, run
 
@@ -196,6 +198,39 @@ def test_a_virtual_address_never_stands_for_the_node_itself(networks: Networks) 
             for namespace in (client, node.name):
                 with pytest.raises(ConnectionRefusedError):
                     in_namespace(namespace, lambda: ask_tcp(VIRTUAL[FRONT], 81))
+
+
+def test_a_port_that_another_service_publishes_is_none_of_a_virtual_address(networks: Networks) -> None:
+    node, client = networks.rig.nodes[0], networks.members[FRONT][0].namespace
+
+    def serve(members: dict[str, list[TaskServer]]) -> None:
+        configuration = networks.configuration(node, members)
+        front, back, *others = configuration.services
+        on_mesh = tuple(replace(each, address=each.address_on(BACK) or "") for each in back.endpoints)
+        published = replace(back, ports=(PortConfig(TARGET_PORT, TARGET_PORT),), endpoints=on_mesh)
+        node.apply(replace(configuration, services=(front, published, *others)))
+
+    for namespace in (client, node.name):
+        serve(dict(networks.members))
+        assert in_namespace(namespace, lambda: ask_tcp(node.address)).startswith("bac")
+        assert in_namespace(namespace, lambda: ask_tcp(VIRTUAL[FRONT])).startswith("fro")
+        serve({BACK: networks.members[BACK]})
+        with pytest.raises(ConnectionRefusedError):
+            in_namespace(namespace, lambda: ask_tcp(VIRTUAL[FRONT]))
+
+
+def test_a_port_of_the_node_itself_is_none_of_a_virtual_address(networks: Networks) -> None:
+    """The engine translates what comes to any address of the node, for a port published with mode=host."""
+    node, client = networks.rig.nodes[0], networks.members[FRONT][0].namespace
+    rule = f"PREROUTING -t nat -m addrtype --dst-type LOCAL -p tcp --dport 81 -j DNAT --to 10.0.5.10:{TARGET_PORT}"
+    run("ip", "netns", "exec", node.name, "iptables", "-A", *rule.split())
+    try:
+        for serving in (dict(networks.members), {}):
+            node.apply(networks.configuration(node, serving))
+            with pytest.raises(ConnectionRefusedError):
+                in_namespace(client, lambda: ask_tcp(VIRTUAL[FRONT], 81))
+    finally:
+        run("ip", "netns", "exec", node.name, "iptables", "-D", *rule.split())
 
 
 def test_only_the_own_node_answers_for_a_virtual_address(networks: Networks) -> None:
