@@ -14,7 +14,9 @@ import sys
 import time
 
 ANSWER_SECONDS = 1.0
+PORT = 53
 TYPE_A = 1
+TRUNCATED = 0x02
 
 
 def question(number: int, name: str) -> bytes:
@@ -52,17 +54,33 @@ def read(data: bytes) -> tuple[int, int, list[str]]:
 
 def ask(server: str, number: int, name: str) -> tuple[int, int, list[str]]:
     """What the server says; code -1 when it says nothing."""
+    asked = question(number, name)
+    try:
+        data = exchange(server, asked)
+        if data[2] & TRUNCATED:
+            data = exchange_whole(server, asked)
+    except OSError:
+        return -1, 0, []
+    return read(data)
+
+
+def exchange(server: str, asked: bytes) -> bytes:
+    """The answer to a question, which may be cut short."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(ANSWER_SECONDS)
-        client.connect((server, 53))
-        try:
-            client.send(question(number, name))
+        client.connect((server, PORT))
+        client.send(asked)
+        data = client.recv(4096)
+        while data[:2] != asked[:2]:
             data = client.recv(4096)
-            while data[:2] != number.to_bytes(2, "big"):
-                data = client.recv(4096)
-        except OSError:
-            return -1, 0, []
-    return read(data)
+        return data
+
+
+def exchange_whole(server: str, asked: bytes) -> bytes:
+    """The answer to a question asked over TCP, where it has a length before it and is whole."""
+    with socket.create_connection((server, PORT), ANSWER_SECONDS) as client, client.makefile("rb") as answers:
+        client.sendall(len(asked).to_bytes(2, "big") + asked)
+        return answers.read(int.from_bytes(answers.read(2), "big"))
 
 
 def nameserver() -> str:

@@ -4,6 +4,7 @@ Negative answers carry no SOA record: a resolver must not keep them then (RFC 23
 come into being is found at once.
 """
 
+import random
 from dataclasses import dataclass
 from struct import pack, unpack_from
 
@@ -28,6 +29,8 @@ _MIN_DATAGRAM_BYTES = 512
 """What a client takes that does not say more (RFC 1035, section 4.2.1)."""
 MAX_STREAM_BYTES = 65535
 _HEADER_BYTES = 12
+_ADDRESS_RECORD_BYTES = 16
+"""With its name as a pointer to the question's."""
 _IS_RESPONSE = 0x8000
 _RECORD_TYPES = {
     dns.rdatatype.A: RecordType.ADDRESS,
@@ -85,15 +88,21 @@ def read_question(data: bytes) -> Question:
 def write_answer(question: Question, answer: Answer, *, max_bytes: int) -> bytes:
     """The answer as a message of at most `max_bytes`; what does not fit is left out and the message marked so.
 
-    The library writes addresses in a random order, so each is first, and each is left out, equally often.
+    Not all clients ask again over TCP then: older C libraries take what there is (musl before 1.2.4). So there are as
+    many addresses as fit, chosen at random; and the library writes them in a random order, each is as often the first.
     """
     if answer.outcome is Outcome.NO_SUCH_NAME:
         reply = _reply_to(question.message, dns.rcode.NXDOMAIN)
     else:
         reply = _reply_to(question.message, dns.rcode.NOERROR)
         asked = question.message.question[0].name
-        if answer.addresses:
-            reply.answer.append(dns.rrset.from_text_list(asked, TTL_S, "IN", "A", list(answer.addresses)))
+        room = max_bytes - len(reply.to_wire())
+        fitting = min(len(answer.addresses), room // _ADDRESS_RECORD_BYTES)
+        if fitting:
+            addresses = random.sample(answer.addresses, fitting)
+            reply.answer.append(dns.rrset.from_text_list(asked, TTL_S, "IN", "A", addresses))
+        if fitting < len(answer.addresses):
+            reply.flags |= dns.flags.TC
         if answer.pointers:
             pointers = [f"{pointer}." for pointer in answer.pointers]
             reply.answer.append(dns.rrset.from_text_list(asked, TTL_S, "IN", "PTR", pointers))

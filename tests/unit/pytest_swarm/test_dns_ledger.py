@@ -1,5 +1,8 @@
 """What counts as stale, wrong and a gap."""
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pytest_swarm import dns_probe
@@ -63,3 +66,31 @@ def test_the_probe_speaks_dns() -> None:
     reply.answer.append(dns.rrset.from_text("tasks.web.", 1, "IN", "A", OLD, NEW))
     code, ttl, addresses = dns_probe.read(reply.to_wire())
     assert (code, ttl, sorted(addresses)) == (0, 1, [OLD, NEW])
+
+
+def test_the_probe_asks_again_over_tcp_for_what_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dns.flags
+    import dns.message
+
+    many = [f"10.0.1.{number}" for number in range(2, 102)]
+
+    def serve(datagrams: socket.socket, streams: socket.socket) -> None:
+        data, asker = datagrams.recvfrom(4096)
+        short = dns.message.make_response(dns.message.from_wire(data))
+        short.flags |= dns.flags.TC
+        datagrams.sendto(short.to_wire(), asker)
+        with streams.accept()[0] as stream:
+            whole = dns.message.make_response(dns.message.from_wire(stream.recv(4096)[2:]))
+            whole.answer.append(dns.rrset.from_text("tasks.web.", 1, "IN", "A", *many))
+            stream.sendall(whole.to_wire(prepend_length=True))
+
+    with socket.create_server(("127.0.0.1", 0)) as streams, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(streams.getsockname())
+        for server in (datagrams, streams):
+            server.settimeout(10)
+        monkeypatch.setattr(dns_probe, "PORT", streams.getsockname()[1])
+        with ThreadPoolExecutor(1) as pool:
+            serving = pool.submit(serve, datagrams, streams)
+            code, _, addresses = dns_probe.ask("127.0.0.1", 7, "tasks.web")
+            serving.result()
+    assert (code, sorted(addresses)) == (0, sorted(many))
