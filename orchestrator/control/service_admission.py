@@ -10,6 +10,7 @@ from orchestrator.model.errors import FailedPrecondition, InvalidArgument, NotSu
 from orchestrator.model.network import Network
 from orchestrator.model.service import PortConfig, PublishMode, Service, ServiceSpec
 from orchestrator.state.apply_files import check_files_exist
+from orchestrator.state.apply_network import check_networks_exist
 from orchestrator.state.cluster_state import ClusterState
 
 _Ports = frozenset[tuple[str, int]]
@@ -29,9 +30,10 @@ def admit_service(state: ClusterState, spec: ServiceSpec, service: Service | Non
 
 
 def admit_rollback(state: ClusterState, service: Service) -> None:
-    """Raise `FailedPrecondition` when there is nothing to go back to, `InvalidArgument` when its files are gone."""
+    """Raise the `ClusterError` for which there is no way back: no spec to go back to, or what it names is gone."""
     if service.previous_spec is None:
         raise FailedPrecondition(f"service {service.id} does not have a previous spec")
+    check_networks_exist(state, service.previous_spec)
     check_files_exist(state, service.previous_spec)
 
 

@@ -7,11 +7,11 @@ Counted ids are kept in the replicated status, so that a new leader counts on.
 from dataclasses import dataclass, replace
 
 from orchestrator.control.slots import ENDED_BY_ITSELF, Slot
-from orchestrator.model.errors import InvalidArgument
+from orchestrator.model.errors import ClusterError
 from orchestrator.model.service import FailureAction, Service, ServiceSpec, UpdateConfig, UpdateState, UpdateStatus
 from orchestrator.model.task import Task
 from orchestrator.state.actions import RollbackService, SetUpdateStatus
-from orchestrator.state.apply_service import check_ports_free
+from orchestrator.state.apply_service import check_references
 from orchestrator.state.cluster_state import ClusterState
 
 
@@ -91,10 +91,10 @@ def _stop(
 
 
 def _obstacle(state: ClusterState, previous: ServiceSpec, service_id: str) -> str | None:
-    """Why the service cannot return to its previous spec: what that spec published may be another service's now."""
+    """Why the service cannot return to its previous spec: what it names may be gone, or another service's now."""
     try:
-        check_ports_free(state, previous, service_id)
-    except InvalidArgument as refusal:
+        check_references(state, previous, service_id)
+    except ClusterError as refusal:
         return str(refusal)
     return None
 

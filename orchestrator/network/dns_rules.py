@@ -6,7 +6,7 @@ gateway it asked. Names, in the order they are looked up, alone or followed by `
 * `web`, or an alias of the service: its virtual address, or in dnsrr mode its serving tasks;
 * `tasks.web`, also with an alias: every serving task;
 * `web.1.<task id>`, or an alias of the task: the task;
-* and back: a task's address is `web.1.<task id>.<network>`, a virtual address `web.<network>`.
+* and back: a task's address is `web.1.<task id>.<network>`; a virtual address has no name.
 
 A service's name exists as long as the service: with no task it has no addresses, rather than not being. Ours alone,
 and so nonexistent when they are unknown, are names of one label, `tasks.<label>`, names ending in a network's name or a

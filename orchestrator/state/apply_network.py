@@ -9,6 +9,7 @@ from orchestrator.model.subnets import overlaps
 from orchestrator.model.task import EndpointState
 from orchestrator.state import actions as act
 from orchestrator.state.change import Change
+from orchestrator.state.cluster_state import ClusterState
 
 
 def create_network(change: Change, action: act.CreateNetwork) -> None:
@@ -53,10 +54,10 @@ def remove_network(change: Change, action: act.RemoveNetwork) -> None:
     change.touch_network()
 
 
-def check_networks_exist(change: Change, spec: ServiceSpec) -> None:
+def check_networks_exist(state: ClusterState, spec: ServiceSpec) -> None:
     """Raise `NotFound` when a network the spec names is gone, or is going."""
     for reference in spec.task.networks:
-        network = change.state.networks.get(reference.network_id)
+        network = state.networks.get(reference.network_id)
         if network is None or network.removing:
             raise NotFound(f"network {reference.network_id} not found")
 

@@ -1,9 +1,11 @@
 """What actions on nodes do to the state."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 from orchestrator.model.errors import FailedPrecondition, OutOfSequence
 from orchestrator.model.node import Node, NodeRole, NodeState, Reachability
+from orchestrator.model.subnets import subnet_of
 from orchestrator.state import actions as act
 from orchestrator.state.change import Change
 
@@ -85,11 +87,13 @@ def begin_leaving(change: Change, action: act.BeginLeaving) -> None:
 def set_node_gateway(change: Change, action: act.SetNodeGateway) -> None:
     """Give the node's bridge its address on a network."""
     node = change.state.node(action.node_id)
-    change.state.network(action.network_id)
+    network = change.state.network(action.network_id)
     bare = _without_network(node, action.network_id)
     ranges = ((action.network_id, action.attachment_range),) if action.attachment_range else ()
     gateways = (*bare.gateways, (action.network_id, action.address))
     _put(change, replace(bare, gateways=gateways, attachment_ranges=(*bare.attachment_ranges, *ranges)))
+    if not network.address_range or ip_address(action.address) in subnet_of(network.address_range):
+        change.state.put_network(replace(network, last_address=action.address))
     change.touch_network()
 
 

@@ -1,6 +1,6 @@
 """What actions on services do to the state."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from orchestrator.model.errors import AlreadyExists, FailedPrecondition, InvalidArgument, OutOfSequence
@@ -20,9 +20,7 @@ def create_service(change: Change, action: act.CreateService) -> None:
     service = action.service
     if change.state.service_named(service.name) is not None:
         raise AlreadyExists(f"name conflicts with an existing object: service {service.name} already exists")
-    check_networks_exist(change, service.spec)
-    check_ports_free(change.state, service.spec, service.id)
-    check_files_exist(change.state, service.spec)
+    check_references(change.state, service.spec, service.id)
     stamped = replace(
         service, spec_version=change.index, created_at=change.at, updated_at=change.at, version=change.index
     )
@@ -39,9 +37,7 @@ def update_service(change: Change, action: act.UpdateService) -> None:
         raise InvalidArgument("renaming services is not supported")
     if action.spec.mode is not service.spec.mode:
         raise InvalidArgument("service mode change is not allowed")
-    check_networks_exist(change, action.spec)
-    check_ports_free(change.state, action.spec, service.id)
-    check_files_exist(change.state, action.spec)
+    check_references(change.state, action.spec, service.id)
     same_template = _same_template(service.spec, action.spec)
     updated = replace(
         service,
@@ -66,7 +62,7 @@ def rollback_service(change: Change, action: act.RollbackService) -> None:
         raise OutOfSequence
     if service.previous_spec is None:
         raise FailedPrecondition(f"service {service.name} does not have a previous spec")
-    check_ports_free(change.state, service.previous_spec, service.id)
+    check_references(change.state, service.previous_spec, service.id)
     by_user = action.version is not None
     restored = replace(
         service,
@@ -94,11 +90,25 @@ def allocate_service(change: Change, action: act.AllocateService) -> None:
     """Fill in what the allocator chose."""
     service = change.state.service(action.service_id)
     _put(change, replace(service, ports=action.ports, virtual_addresses=action.virtual_addresses))
+    _tell_tasks(change, service.id, dict(action.virtual_addresses))
     for network_id, address in action.virtual_addresses:
         network = change.state.networks.get(network_id)
         if network is not None and (network_id, address) not in service.virtual_addresses:
             change.state.put_network(replace(network, last_address=address.partition("/")[0]))
     change.touch_network()
+
+
+def _tell_tasks(change: Change, service_id: str, virtual_addresses: Mapping[str, str]) -> None:
+    """Tasks that were made before their service had a virtual address are reached by it all the same from now on."""
+    for task in change.state.tasks_of_service(service_id):
+        attachments = tuple(
+            attachment
+            if attachment.virtual_address
+            else replace(attachment, virtual_address=virtual_addresses.get(attachment.network_id, "").partition("/")[0])
+            for attachment in task.attachments
+        )
+        if attachments != task.attachments:
+            change.state.put_task(replace(task, attachments=attachments, version=change.index, updated_at=change.at))
 
 
 def remove_service(change: Change, action: act.RemoveService) -> None:
@@ -110,8 +120,17 @@ def remove_service(change: Change, action: act.RemoveService) -> None:
     change.touch_network()
 
 
-def check_ports_free(state: ClusterState, spec: ServiceSpec, service_id: str) -> None:
-    """Raise `InvalidArgument` when another service publishes one of the ports in ingress mode."""
+def check_references(state: ClusterState, spec: ServiceSpec, service_id: str) -> None:
+    """Raise the `ClusterError` for which the cluster cannot give the service what its spec names.
+
+    Networks, secrets or configs that are gone or going, and ports that another service publishes in ingress mode.
+    """
+    check_networks_exist(state, spec)
+    _check_ports_free(state, spec, service_id)
+    check_files_exist(state, spec)
+
+
+def _check_ports_free(state: ClusterState, spec: ServiceSpec, service_id: str) -> None:
     wanted = _ingress_ports(spec.ports)
     if not wanted:
         return

@@ -163,9 +163,8 @@ def _carried(node: Node) -> list[str]:
 def _is_clean(node: Node, before: list[str]) -> Done[None] | NotYet:
     left = [line for line in _carried(node) if line not in before]
     networks = [each.name for each in node.client.networks.list() if each.name not in KEPT]
-    containers = [
-        each.name for each in node.client.containers.list(ignore_removed=True) if each.name.startswith(f"{SERVICE}.")
-    ]
+    every = node.client.containers.list(all=True, ignore_removed=True)
+    containers = [each.name for each in every if each.name.startswith(f"{SERVICE}.")]
     if left or networks or containers:
         return NotYet(f"left are {left[:5]}, networks {networks}, containers {containers}")
     return Done(None)

@@ -8,6 +8,7 @@ from orchestrator.api import requests
 from orchestrator.api.carried_networks import names_when_carried
 from orchestrator.api.context import CONTEXT
 from orchestrator.api.hand_started_rules import (
+    check_addresses,
     has_own_resolver,
     networks_asked,
     networks_joined,
@@ -24,6 +25,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     body = await requests.read_object(request)
     body = with_network_names(body, await names_when_carried(request, networks_asked(body)))
     networks = networks_joined(body, context.lifecycle.network_configuration.networks)
+    check_addresses(body, networks)
     if networks and not has_own_resolver(body):
         body = with_resolver(body, await context.engine.resolver_file(resolver_text(body, networks)))
     answer = await context.engine.request("POST", "/containers/create", dict(request.query), body)

@@ -16,6 +16,7 @@ from orchestrator.api.carried_networks import names_when_carried
 from orchestrator.api.context import CONTEXT
 from orchestrator.api.convert.network import resource_of, wish_from_wire
 from orchestrator.api.errors import BadRequest, Conflict, NotAllowed, ObjectNotFound
+from orchestrator.api.hand_started_rules import check_address
 from orchestrator.api.known_networks import LABEL_NETWORK_ID, KnownNetworks, hand_started
 from orchestrator.api.list_filters import Filters, parse_filters
 from orchestrator.api.proposals import propose
@@ -25,7 +26,6 @@ from orchestrator.api.wire import network as wire
 from orchestrator.control.network_admission import admit_network
 from orchestrator.model.errors import ClusterError, FailedPrecondition, Forbidden, NoLeader
 from orchestrator.model.network import Network
-from orchestrator.model.subnets import subnet_of
 from orchestrator.state.actions import CreateNetwork, RemoveNetwork
 
 NAME_DEADLINE_S = 20.0
@@ -223,18 +223,10 @@ async def _attach(request: web.Request, verb: str) -> web.StreamResponse:
 
 
 def _check_address(body: wire.NetworkConnect, bridge: dict[str, Any]) -> None:
-    """A chosen address must be one of this node's: any other may be a task's."""
     ipam = body.endpoint_config.ipam_config if body.endpoint_config else None
     asked = ipam.ipv4_address if ipam else ""
     share = (bridge["IPAM"]["Config"] or [{}])[0].get("IPRange")
-    if not asked:
-        return
-    try:
-        address = subnet_of(f"{asked}/32")
-    except ValueError:
-        return  # the engine says so in its own words
-    if share and not address.subnet_of(subnet_of(share)):
-        raise BadRequest(f"address {asked} is not one of this node's on the network: choose from {share}")
+    check_address(asked or "", share or "")
 
 
 async def _check_unattached(known: KnownNetworks, network: Network) -> None:

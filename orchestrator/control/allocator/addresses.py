@@ -40,17 +40,21 @@ class AddressPool:
     def next(self) -> str | None:
         """The next free address after the one given out last; None when the network is full."""
         last = self._last - self._start
-        for step in range(1, self._count + 1):
-            offset = self._start + (last + step) % self._count
-            if offset not in self._taken:
-                self._last = offset
-                return self._take(offset)
-        return None
+        offset = self._first_free(self._start + (last + step) % self._count for step in range(1, self._count + 1))
+        if offset is None:
+            return None
+        self._last = offset
+        return self._take(offset)
 
-    def lowest(self) -> str | None:
-        """The lowest free address, for what stays: gateways; None when the network is full."""
-        offset = next((offset for offset in range(self._size) if offset not in self._taken), None)
-        return None if offset is None else self._take(offset)
+    def next_gateway(self) -> str | None:
+        """For a node's bridge: outside the range that the user keeps for tasks, while there is any; else as `next`.
+
+        Not the lowest: that may be a task's that has just died, and whoever still has its address would reach the node.
+        """
+        kept = range(self._start, self._start + self._count)
+        is_all = self._count == self._size
+        offset = None if is_all else self._first_free(offset for offset in range(self._size) if offset not in kept)
+        return self.next() if offset is None else self._take(offset)
 
     def highest_block(self, prefix_length: int) -> str | None:
         """The highest subnet of that size without a taken address; None when there is none."""
@@ -66,6 +70,9 @@ class AddressPool:
     def give_back(self, address: str) -> None:
         """Free an address taken in this run."""
         self._taken.discard(self._offset(address))
+
+    def _first_free(self, offsets: Iterable[int]) -> int | None:
+        return next((offset for offset in offsets if offset not in self._taken), None)
 
     def _take(self, offset: int) -> str:
         self._taken.add(offset)

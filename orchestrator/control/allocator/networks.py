@@ -83,7 +83,7 @@ def missing_gateways(state: ClusterState, nodes: Iterable[Node]) -> Gateways:
             if network.id not in pools:
                 pools[network.id] = AddressPool(state, network)
             pool = pools[network.id]
-            address = pool.lowest()
+            address = pool.next_gateway()
             if address is None:
                 # A full network leaves the node without it; its tasks there say so when they get no address.
                 are_wanting = True

@@ -85,6 +85,23 @@ def test_what_nobody_has_is_left_to_the_engine_in_time(monkeypatch: pytest.Monke
         run(scenario, lifecycle=lifecycle, engine=engine)
 
 
+@pytest.mark.parametrize(("address", "expected"), [("10.0.1.250", 201), ("10.0.1.7", 400), ("x", 201), ("", 201)])
+def test_a_chosen_address_is_one_of_the_nodes_own(address: str, expected: int) -> None:
+    engine, lifecycle = ContainerEngine(), manager(cluster_of_one())
+
+    async def scenario(api: Api) -> None:
+        network_id = await create(api, "webnet", Attachable=True)
+        attached = replace(ATTACHED, network_id=network_id, attachment_range="10.0.1.248/29")
+        lifecycle.network_configuration = NetworkConfiguration(networks=(attached,))
+        engine.share(network_id, "webnet")
+        for text in ("webnet", network_id):
+            endpoints = {text: {"IPAMConfig": {"IPv4Address": address}}}
+            body = {"Image": "i", "NetworkingConfig": {"EndpointsConfig": endpoints}}
+            assert (await api.call("POST", "/containers/create", body))[0] == expected
+
+    run(scenario, lifecycle=lifecycle, engine=engine)
+
+
 def test_a_network_for_services_alone_is_refused() -> None:
     engine = ContainerEngine()
 

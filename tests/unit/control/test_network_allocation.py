@@ -1,5 +1,6 @@
 """Networks of services: addresses, virtual addresses, nodes' shares; and what becomes of all of them at the end."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -8,6 +9,7 @@ from orchestrator.control.allocator.addresses import AddressPool
 from orchestrator.control.allocator.networks import attachment_prefix_length, free_subnet
 from orchestrator.control.loop import PLANNERS, reconcile
 from orchestrator.control.network_configuration import balanced_services, configuration_for
+from orchestrator.control.service_admission import admit_rollback
 from orchestrator.model.cluster import Cluster
 from orchestrator.model.errors import AlreadyExists, FailedPrecondition, Forbidden, NotFound
 from orchestrator.model.network import Network
@@ -17,6 +19,7 @@ from orchestrator.state.actions import (
     CreateNetwork,
     RemoveNetwork,
     RemoveService,
+    RollbackService,
     SetDesiredState,
     UpdateService,
 )
@@ -71,9 +74,7 @@ def test_a_task_has_an_address_and_its_service_a_virtual_one_on_each_network(sce
 
 
 def test_by_name_alone_there_is_no_virtual_address(scene: Scene) -> None:
-    spec = on("front")
-    spec = ServiceSpec(spec.name, spec.task, endpoint=EndpointSpec(EndpointMode.DNSRR))
-    service = scene.create(spec)
+    service = scene.create(replace(on("front"), endpoint=EndpointSpec(EndpointMode.DNSRR)))
     serve(scene, service)
     assert scene.state.service(service.id).virtual_addresses == ()
     assert balanced_services(scene.state) == ()
@@ -123,6 +124,26 @@ def test_nobody_gets_what_the_user_keeps_or_leaves_the_users_range() -> None:
     assert given == [f"10.1.1.{number}" for number in (129, 131, 132, 134, 135, 128)] + [None]
 
 
+def test_a_gateway_takes_no_address_that_a_task_had_just_now(scene: Scene) -> None:
+    service = scene.create(on("front"))
+    serve(scene, service)
+    (task,) = scene.state.tasks_of_service(service.id)
+    (attachment,) = task.attachments
+    scene.report(task.id, TaskState.FAILED)
+    settle(scene)
+    gateways = [address for node in scene.state.nodes.values() for _, address in node.gateways]
+    assert gateways
+    assert attachment.address not in gateways
+
+
+def test_gateways_leave_the_users_range_to_tasks() -> None:
+    network = a_network(address_range="10.1.1.128/29")
+    scene = Scene([a_node("n1")])
+    scene.apply(CreateNetwork(network))
+    pool = AddressPool(scene.state, network)
+    assert [pool.next_gateway(), pool.next_gateway(), pool.next()] == ["10.1.1.2", "10.1.1.3", "10.1.1.129"]
+
+
 def test_a_freed_address_rests_as_long_as_possible(scene: Scene) -> None:
     first = scene.create(on("front"))
     settle(scene)
@@ -153,6 +174,19 @@ def test_leaving_a_network_keeps_its_virtual_address_until_the_last_task_there_i
     assert given == virtual
 
 
+def test_tasks_learn_of_a_virtual_address_that_their_service_is_given_later(scene: Scene) -> None:
+    service = scene.create(replace(on("front"), endpoint=EndpointSpec(EndpointMode.DNSRR)))
+    serve(scene, service)
+    current = scene.state.service(service.id)
+    scene.apply(UpdateService(service.id, current.version, on("front")))
+    settle(scene)
+    (before,) = balanced_services(scene.state)
+    assert before.virtual_addresses
+    scene.apply(RemoveService(service.id))
+    (after,) = balanced_services(scene.state)
+    assert (after.virtual_addresses, after.draining) == (before.virtual_addresses, before.endpoints)
+
+
 def test_a_removed_service_is_reached_by_its_address_while_it_drains(scene: Scene) -> None:
     service = scene.create(on("front"))
     serve(scene, service)
@@ -161,6 +195,15 @@ def test_a_removed_service_is_reached_by_its_address_while_it_drains(scene: Scen
     (after,) = balanced_services(scene.state)
     assert (after.endpoints, after.virtual_addresses) == ((), before.virtual_addresses)
     assert after.draining == before.endpoints
+
+
+def test_there_is_no_way_back_to_a_network_that_is_gone(scene: Scene) -> None:
+    service = scene.create(on("back"))
+    scene.apply(UpdateService(service.id, service.version, on("front")), RemoveNetwork("back-id"))
+    with pytest.raises(NotFound, match="network back-id not found"):
+        scene.apply(RollbackService(service.id))
+    with pytest.raises(NotFound, match="network back-id not found"):
+        admit_rollback(scene.state, scene.state.service(service.id))
 
 
 def test_a_removed_network_is_carried_until_its_last_task_is_over(scene: Scene) -> None:
