@@ -10,7 +10,6 @@ Pure: request body in, request body out.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.api.errors import BadRequest
 from orchestrator.model.network import AttachedNetwork
 from orchestrator.model.subnets import is_ipv4, subnet_of
 
@@ -44,21 +43,22 @@ def networks_joined(body: Mapping[str, Any], carried: Sequence[AttachedNetwork])
     return tuple(n for n in carried if n.attachable and n.gateway and not asked.isdisjoint((n.name, n.network_id)))
 
 
-def check_addresses(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) -> None:
-    """Raise `BadRequest` when a container-create request chooses an address on one of them that is not this node's."""
-    for text, settings in _endpoints(body).items():
-        network = next((each for each in networks if text in (each.name, each.network_id)), None)
-        if network is not None and isinstance(settings, dict):
-            check_address(str(_object(settings, "IPAMConfig").get("IPv4Address") or ""), network.attachment_range)
+def wrong_addresses(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) -> list[str]:
+    """What is wrong with the addresses that a container-create request chooses on the networks, as `wrong_address`."""
+    shares = {name: network.attachment_range for network in networks for name in (network.name, network.network_id)}
+    chosen = ((name, _object(_object(_endpoints(body), name), "IPAMConfig")) for name in _endpoints(body))
+    found = (wrong_address(str(ipam.get("IPv4Address") or ""), shares.get(name, "")) for name, ipam in chosen)
+    return [problem for problem in found if problem]
 
 
-def check_address(asked: str, share: str) -> None:
-    """Raise `BadRequest` when the address is not in the node's share of the network: any other may be a task's.
+def wrong_address(asked: str, share: str) -> str:
+    """Why the address cannot be had: it is not in the node's share of the network, and so may be a task's.
 
-    Without an address or a share, or for what is no address, it is the engine that answers.
+    Empty when it can, and also without an address or a share, and for what is no address: the engine answers then.
     """
-    if share and is_ipv4(asked) and not subnet_of(f"{asked}/32").subnet_of(subnet_of(share)):
-        raise BadRequest(f"address {asked} is not one of this node's on the network: choose from {share}")
+    if not share or not is_ipv4(asked) or subnet_of(f"{asked}/32").subnet_of(subnet_of(share)):
+        return ""
+    return f"address {asked} is not one of this node's on the network: choose from {share}"
 
 
 def has_own_resolver(body: Mapping[str, Any]) -> bool:

@@ -4,7 +4,6 @@ Negative answers carry no SOA record: a resolver must not keep them then (RFC 23
 come into being is found at once.
 """
 
-import random
 from dataclasses import dataclass
 from struct import pack, unpack_from
 
@@ -89,20 +88,20 @@ def write_answer(question: Question, answer: Answer, *, max_bytes: int) -> bytes
     """The answer as a message of at most `max_bytes`; what does not fit is left out and the message marked so.
 
     Not all clients ask again over TCP then: older C libraries take what there is (musl before 1.2.4). So there are as
-    many addresses as fit, chosen at random; and the library writes them in a random order, each is as often the first.
+    many addresses as fit. The library puts them in a random order: each is first, and each is left out, equally often.
     """
     if answer.outcome is Outcome.NO_SUCH_NAME:
         reply = _reply_to(question.message, dns.rcode.NXDOMAIN)
     else:
         reply = _reply_to(question.message, dns.rcode.NOERROR)
         asked = question.message.question[0].name
-        room = max_bytes - len(reply.to_wire())
-        fitting = min(len(answer.addresses), room // _ADDRESS_RECORD_BYTES)
-        if fitting:
-            addresses = random.sample(answer.addresses, fitting)
-            reply.answer.append(dns.rrset.from_text_list(asked, TTL_S, "IN", "A", addresses))
-        if fitting < len(answer.addresses):
-            reply.flags |= dns.flags.TC
+        if answer.addresses:
+            records = dns.rrset.from_text_list(asked, TTL_S, "IN", "A", list(answer.addresses))
+            fitting = (max_bytes - len(reply.to_wire())) // _ADDRESS_RECORD_BYTES
+            if fitting < len(records):
+                records = dns.rrset.from_rdata_list(asked, TTL_S, records.processing_order()[:fitting])
+                reply.flags |= dns.flags.TC
+            reply.answer.append(records)
         if answer.pointers:
             pointers = [f"{pointer}." for pointer in answer.pointers]
             reply.answer.append(dns.rrset.from_text_list(asked, TTL_S, "IN", "PTR", pointers))

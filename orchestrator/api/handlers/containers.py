@@ -7,14 +7,15 @@ from aiohttp import web
 from orchestrator.api import requests
 from orchestrator.api.carried_networks import names_when_carried
 from orchestrator.api.context import CONTEXT
+from orchestrator.api.errors import BadRequest
 from orchestrator.api.hand_started_rules import (
-    check_addresses,
     has_own_resolver,
     networks_asked,
     networks_joined,
     resolver_text,
     with_network_names,
     with_resolver,
+    wrong_addresses,
 )
 from orchestrator.api.responses import json_response
 
@@ -25,7 +26,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     body = await requests.read_object(request)
     body = with_network_names(body, await names_when_carried(request, networks_asked(body)))
     networks = networks_joined(body, context.lifecycle.network_configuration.networks)
-    check_addresses(body, networks)
+    for problem in wrong_addresses(body, networks):
+        raise BadRequest(problem)
     if networks and not has_own_resolver(body):
         body = with_resolver(body, await context.engine.resolver_file(resolver_text(body, networks)))
     answer = await context.engine.request("POST", "/containers/create", dict(request.query), body)

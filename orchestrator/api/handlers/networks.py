@@ -16,7 +16,7 @@ from orchestrator.api.carried_networks import names_when_carried
 from orchestrator.api.context import CONTEXT
 from orchestrator.api.convert.network import resource_of, wish_from_wire
 from orchestrator.api.errors import BadRequest, Conflict, NotAllowed, ObjectNotFound
-from orchestrator.api.hand_started_rules import check_address
+from orchestrator.api.hand_started_rules import wrong_address
 from orchestrator.api.known_networks import LABEL_NETWORK_ID, KnownNetworks, hand_started
 from orchestrator.api.list_filters import Filters, parse_filters
 from orchestrator.api.proposals import propose
@@ -226,7 +226,8 @@ def _check_address(body: wire.NetworkConnect, bridge: dict[str, Any]) -> None:
     ipam = body.endpoint_config.ipam_config if body.endpoint_config else None
     asked = ipam.ipv4_address if ipam else ""
     share = (bridge["IPAM"]["Config"] or [{}])[0].get("IPRange")
-    check_address(asked or "", share or "")
+    if problem := wrong_address(asked or "", share or ""):
+        raise BadRequest(problem)
 
 
 async def _check_unattached(known: KnownNetworks, network: Network) -> None:
