@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from orchestrator.control import update_failures
-from orchestrator.control.plan import Plan, Situation, earliest, merged
+from orchestrator.control.plan import NOTHING, Plan, Situation, earliest, merged
 from orchestrator.control.scheduler.scheduler import would_fit
 from orchestrator.control.slots import Slot, is_global, is_lost, is_replicated, is_serving, new_task, retry_at, slots_of
 from orchestrator.control.update_failures import Update, has_failed
@@ -25,6 +25,7 @@ from orchestrator.model.service import (
 )
 from orchestrator.model.task import Task, TaskState
 from orchestrator.state.actions import Action, CreateTask, SetDesiredState, SetUpdateStatus
+from orchestrator.state.cluster_state import ClusterState
 
 
 class Phase(Enum):
@@ -60,14 +61,33 @@ Step = Callable[[Situation, Update, Progress], Plan]
 
 
 def reconcile(situation: Situation) -> Plan:
-    """Advance every running update by one step per slot."""
+    """Advance every running update by one step per slot, and begin those that are due again."""
     return merged(
-        _advance(situation, service, service.update_status)
+        _reconcile_service(situation, service)
         for service in situation.services
-        if service.update_status is not None
-        and service.update_status.state.is_active
-        and (is_replicated(service) or is_global(service))
+        if is_replicated(service) or is_global(service)
     )
+
+
+def _reconcile_service(situation: Situation, service: Service) -> Plan:
+    status = service.update_status
+    if status is not None and status.state.is_active:
+        return _advance(situation, service, status)
+    return _catch_up(situation, service) if is_global(service) else NOTHING
+
+
+def _catch_up(situation: Situation, service: Service) -> Plan:
+    """Update again once a node that was left out, for it took no tasks, takes them (swarmkit's `global.go`)."""
+    is_paused = service.update_status is not None and service.update_status.state.is_paused
+    behind = (
+        slot.live and all(task.spec_version != service.spec_version for task in slot.live)
+        for slot in slots_of(situation.state, service)
+        if not _is_closed(situation.state, service, slot)
+    )
+    if is_paused or not any(behind):
+        return NOTHING
+    status = UpdateStatus(UpdateState.UPDATING, started_at=situation.now, message="update in progress")
+    return Plan((SetUpdateStatus(service.id, service.spec_version, status),))
 
 
 def _advance(situation: Situation, service: Service, status: UpdateStatus) -> Plan:
@@ -77,9 +97,22 @@ def _advance(situation: Situation, service: Service, status: UpdateStatus) -> Pl
     verdict = update_failures.judge(situation.state, update)
     if verdict is not None:
         return Plan((verdict,))
-    progress = [classify(update, slot) for slot in update.slots]
+    slots = (classify(update, slot) for slot in update.slots)
+    progress = [item for item in slots if not _is_left_out(situation.state, update, item)]
     steps = [STEPS[item.phase, config.order](situation, update, item) for item in progress]
     return merged((*steps, _begin(situation, update, progress), _complete(situation, update, progress)))
+
+
+def _is_left_out(state: ClusterState, update: Update, item: Progress) -> bool:
+    """Whether the slot's node takes no tasks and the new one is not there yet: it would hold up the update for ever."""
+    is_placed = item.new is not None and item.new.status.state >= TaskState.ASSIGNED
+    return item.phase is not Phase.CURRENT and not is_placed and _is_closed(state, update.service, item.slot)
+
+
+def _is_closed(state: ClusterState, service: Service, slot: Slot) -> bool:
+    """Whether the slot is a node, that of a global service's task, and takes no tasks now."""
+    node = state.nodes.get(str(slot.key)) if is_global(service) else None
+    return node is not None and not node.accepts_tasks
 
 
 def classify(update: Update, slot: Slot) -> Progress:

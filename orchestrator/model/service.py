@@ -61,6 +61,11 @@ class UpdateState(StrEnum):
         """Whether tasks are still being replaced."""
         return self in (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for the user after a failure."""
+        return self in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
+
 
 class EndpointMode(StrEnum):
     """How clients reach a service by name."""

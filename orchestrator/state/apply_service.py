@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from orchestrator.model.errors import AlreadyExists, FailedPrecondition, InvalidArgument, OutOfSequence
-from orchestrator.model.service import PortConfig, PublishMode, Service, ServiceSpec, UpdateState, UpdateStatus
+from orchestrator.model.service import (
+    PortConfig,
+    PublishMode,
+    Service,
+    ServiceSpec,
+    TaskSpec,
+    UpdateState,
+    UpdateStatus,
+)
 from orchestrator.model.service_defaults import with_defaults
 from orchestrator.model.task import TaskState
 from orchestrator.state import actions as act
@@ -38,11 +46,10 @@ def update_service(change: Change, action: act.UpdateService) -> None:
     if action.spec.mode is not service.spec.mode:
         raise InvalidArgument("service mode change is not allowed")
     check_references(change.state, action.spec, service.id)
-    same_template = _same_template(service.spec, action.spec)
     updated = replace(
         service,
         spec=action.spec,
-        spec_version=service.spec_version if same_template else change.index,
+        spec_version=_version_of_template(change, service, action.spec),
         previous_spec=service.spec,
         previous_spec_version=service.spec_version,
     )
@@ -163,9 +170,30 @@ def _executed_again(change: Change, job: Service) -> Service:
     return replace(job, job_iteration=job.job_iteration + 1, job_executed_at=change.at, update_status=None)
 
 
+def _version_of_template(change: Change, service: Service, spec: ServiceSpec) -> int:
+    """The version that tasks made from the spec have: a new one, unless its template is the present or the previous.
+
+    Tasks that an update has not replaced yet are up to date for whoever takes it back by another update.
+    """
+    if _same_template(service.spec, spec):
+        return service.spec_version
+    if service.previous_spec is not None and _same_template(service.previous_spec, spec):
+        return service.previous_spec_version
+    return change.index
+
+
 def _same_template(before: ServiceSpec, after: ServiceSpec) -> bool:
-    # docker-py sends back what `insertDefaults` filled in: whoever only scales with it must not replace every task.
-    return with_defaults(before).task == with_defaults(after).task and before.ports == after.ports
+    return before.ports == after.ports and _template(before) == _template(after)
+
+
+def _template(spec: ServiceSpec) -> TaskSpec:
+    """What tasks are made from, as far as another one makes others.
+
+    docker-py sends back what `insertDefaults` filled in: whoever only scales with it must not replace every task. And
+    what the image is fetched with is no part of a task that has it already (swarmkit's `task.go`).
+    """
+    task = with_defaults(spec).task
+    return replace(task, container=replace(task.container, registry_auth=""))
 
 
 def _fresh_status(change: Change, service: Service, state: UpdateState) -> UpdateStatus | None:

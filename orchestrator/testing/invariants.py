@@ -212,6 +212,8 @@ def unsettled(state: ClusterState) -> list[str]:
             is_lost = node is not None and not node.is_ready
             if task.is_live and is_lost:
                 problems.append(f"{task.container_name} is on a dead node")
+            elif task.status.state is TaskState.PENDING and node is not None and not node.accepts_tasks:
+                continue  # A global service's, which waits for its node.
             elif task.is_live:
                 running.setdefault(task.slot or task.node_id, []).append(task)
             elif not task.status.state.is_terminal and not is_lost:

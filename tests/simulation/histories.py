@@ -82,6 +82,8 @@ class History:
         self._names = 0
         self._gone: list[str] = []
         """Nodes that die and never come back."""
+        self._left_paused = ""
+        """A node that takes no tasks until all else has come to rest."""
         self._constrained: set[str] = set()
         """Services that at some time could not run everywhere."""
         self._wished_at: dict[str, float] = {}
@@ -101,6 +103,10 @@ class History:
         disturbed_until = cluster.clock.now
         self._make_peace()
         self._come_to_rest()
+        if self._left_paused:
+            self._left_paused = ""
+            self._heal_nodes()
+            self._come_to_rest()
         self._clear_away()
         log = cluster.invariants.log
         done = sum(getattr(getattr(a, "status", None), "completed_at", None) is not None for _, a in log)
@@ -362,8 +368,18 @@ class History:
         self._pass(12.0)
         for node_id in cluster.agents:
             self._revive(node_id)
-        self._until_accepted(lambda: [self._heal_node(node) for node in cluster.state.nodes.values()])
+        self._left_paused = self._dispensable_paused_node()
+        self._heal_nodes()
         self._until_accepted(lambda: [self._heal_service(service) for service in cluster.state.services.values()])
+
+    def _dispensable_paused_node(self) -> str:
+        """A paused node without which there is room for all, of either zone; empty when there is none."""
+        others = [node for node in self.cluster.state.nodes.values() if node.id not in self._gone][1:]
+        paused = [node.id for node in others if node.spec.availability is Availability.PAUSE]
+        return paused[0] if paused and len(others) > 1 else ""
+
+    def _heal_nodes(self) -> None:
+        self._until_accepted(lambda: [self._heal_node(node) for node in self.cluster.state.nodes.values()])
 
     def _until_accepted(self, wishes: Callable[[], list[Action | None]]) -> None:
         for _ in range(50):
@@ -400,7 +416,8 @@ class History:
     def _heal_node(self, node: Node) -> Action | None:
         numbers = [other for other in self.cluster.state.nodes if other not in self._gone]
         zone = "a" if node.id == numbers[0] else "b"
-        spec = replace(node.spec, availability=Availability.ACTIVE, labels=(("zone", zone),))
+        availability = Availability.PAUSE if node.id == self._left_paused else Availability.ACTIVE
+        spec = replace(node.spec, availability=availability, labels=(("zone", zone),))
         return None if spec == node.spec else UpdateNodeSpec(node.id, node.version, spec)
 
     def _heal_service(self, service: Service) -> Action | None:

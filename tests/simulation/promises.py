@@ -54,7 +54,10 @@ def _service_problems(state: ClusterState, service: Service) -> list[str]:
     if service.spec.mode is ServiceMode.REPLICATED and len(slots) != service.spec.desired_replicas:
         problems.append(f"{service.name} has {len(slots)} slots")
     problems.extend(
-        f"{task.container_name} is outdated" for slot in slots for task in slot.live if not _is_current(service, task)
+        f"{task.container_name} is outdated"
+        for slot in slots
+        for task in slot.live
+        if not _is_current(service, task) and not _is_left_alone(state, service, task)
     )
     if service.spec.task.restart is None and any(slot.is_finished for slot in slots):
         problems.append(f"{service.name} has slots that are not restarted")
@@ -68,10 +71,15 @@ def _job_problems(state: ClusterState, service: Service) -> list[str]:
     wanted = service.spec.total_completions
     if wanted is None:
         constraints = service.spec.task.placement.constraints if service.spec.task.placement else ()
-        # A node that died for good runs nothing any more.
-        wanted = sum(node.is_ready and node_matches(node, constraints) for node in state.nodes.values())
+        # A node that died for good runs nothing any more, and one that is paused nothing new.
+        wanted = sum(node.accepts_tasks and node_matches(node, constraints) for node in state.nodes.values())
     gives_up = service.spec.task.restart is not None
     return [] if gives_up or completed >= wanted else [f"{service.name} has completed {completed} of {wanted}"]
+
+
+def _is_left_alone(state: ClusterState, service: Service, task: Task) -> bool:
+    """Whether it is a paused node's own task, which stays as it is until the node takes tasks again."""
+    return service.spec.mode is ServiceMode.GLOBAL and not state.nodes[task.node_id].accepts_tasks
 
 
 def _is_current(service: Service, task: Task) -> bool:

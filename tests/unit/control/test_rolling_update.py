@@ -6,18 +6,34 @@ import pytest
 
 from orchestrator.control import loop, rolling_update
 from orchestrator.control.rolling_update import STEPS, Phase
-from orchestrator.model.service import FailureAction, PortConfig, Service, UpdateConfig, UpdateOrder, UpdateState
+from orchestrator.model.node import Availability
+from orchestrator.model.service import (
+    FailureAction,
+    PortConfig,
+    Service,
+    ServiceMode,
+    UpdateConfig,
+    UpdateOrder,
+    UpdateState,
+)
 from orchestrator.model.task import EndpointState, Task, TaskState
-from orchestrator.state.actions import RollbackService, UpdateService
+from orchestrator.state.actions import RollbackService, UpdateNodeSpec, UpdateService
 from tests.builders import Scene, a_node, a_spec
 
 
 class Rollout:
     """A service of three running tasks on three nodes; the test plays the nodes."""
 
-    def __init__(self, config: UpdateConfig, replicas: int = 3, ports: tuple[PortConfig, ...] = ()) -> None:
+    def __init__(
+        self,
+        config: UpdateConfig,
+        replicas: int = 3,
+        ports: tuple[PortConfig, ...] = (),
+        mode: ServiceMode = ServiceMode.REPLICATED,
+    ) -> None:
         self.scene = Scene([a_node(name) for name in ("n1", "n2", "n3")])
-        self.spec = a_spec(replicas=replicas, update=config, rollback=UpdateConfig(monitor=2.0), ports=ports)
+        rollback = UpdateConfig(monitor=2.0)
+        self.spec = a_spec(replicas=replicas, mode=mode, update=config, rollback=rollback, ports=ports)
         self.scene.create(self.spec)
         self.settle()
         for task in self.tasks():
@@ -58,6 +74,22 @@ class Rollout:
     def wait(self, seconds: float) -> None:
         self.scene.now += seconds
         self.settle()
+
+    def play(self) -> None:
+        """Let every node do at once what it is told, until nothing more happens."""
+        for _ in range(50):
+            for task in self.tasks():
+                done = task.status.state
+                if task.desired_state is TaskState.SHUTDOWN and task.endpoint is EndpointState.RELEASED:
+                    done = TaskState.SHUTDOWN
+                elif task.is_live and task.status.state >= TaskState.ASSIGNED:
+                    done = task.desired_state
+                if done > task.status.state and not task.status.state.is_terminal:
+                    self.report(task, done)
+                    break
+            else:
+                return
+        raise AssertionError("the tasks never rest")
 
     def replace_slot(self, slot: int, old_version: int) -> None:
         """Play a whole stop-first replacement."""
@@ -202,6 +234,48 @@ def test_an_update_that_cannot_be_rolled_back_is_paused_and_says_why() -> None:
         f"update paused due to failure or early termination of task {failed.id}; it cannot be rolled back: "
         "port '8080' is already in use by service 'other' (other-id)"
     )
+
+
+def test_an_update_back_to_what_ran_before_leaves_alone_what_still_runs_it() -> None:
+    rollout = Rollout(UpdateConfig())
+    old_version = rollout.service.spec_version
+    untouched = [rollout.named(slot).id for slot in (2, 3)]
+    rollout.update()
+    rollout.replace_slot(1, old_version)
+    rollout.update("web:1")
+    assert rollout.service.spec_version == old_version
+    rollout.play()
+    running = [task for task in rollout.tasks() if task.is_live]
+    assert {task.spec.container.image for task in running} == {"web:1"}
+    assert [rollout.named(slot).id for slot in (2, 3)] == untouched
+
+
+@pytest.mark.parametrize("order", UpdateOrder)
+@pytest.mark.parametrize("parallelism", [0, 1, 2])
+def test_an_update_leaves_a_paused_node_out_until_it_takes_tasks_again(order: UpdateOrder, parallelism: int) -> None:
+    rollout = Rollout(UpdateConfig(order=order, parallelism=parallelism, monitor=0.0), mode=ServiceMode.GLOBAL)
+
+    def images() -> list[str]:
+        live = [task for task in rollout.tasks() if task.is_live]
+        return [task.spec.container.image for task in sorted(live, key=lambda task: task.node_id)]
+
+    def set_availability(availability: Availability) -> None:
+        node = rollout.scene.state.node("n1")
+        rollout.scene.apply(UpdateNodeSpec("n1", node.version, replace(node.spec, availability=availability)))
+        rollout.settle()
+
+    set_availability(Availability.PAUSE)
+    rollout.update()
+    rollout.play()
+    rollout.wait(1.0)
+    assert images() == ["web:1", "web:2", "web:2"]
+    assert state_of(rollout) is UpdateState.COMPLETED
+
+    set_availability(Availability.ACTIVE)
+    rollout.play()
+    rollout.wait(1.0)
+    assert images() == ["web:2"] * 3
+    assert state_of(rollout) is UpdateState.COMPLETED
 
 
 def test_a_rollback_that_fails_is_paused_and_never_rolled_back() -> None:

@@ -138,6 +138,16 @@ def test_a_template_that_spells_the_defaults_out_is_no_other() -> None:
     assert (scaled.spec_version, scaled.update_status) == (service.spec_version, None)
 
 
+def test_what_an_image_is_fetched_with_is_no_part_of_the_template() -> None:
+    scene = a_scene()
+    service = scene.state.service("web-id")
+    container = replace(service.spec.task.container, registry_auth="token")
+    spec = replace(service.spec, task=replace(service.spec.task, container=container))
+    scene.apply(UpdateService(service.id, service.version, spec))
+    assert scene.state.service("web-id").spec_version == service.spec_version
+    assert scene.state.service("web-id").spec.task.container.registry_auth == "token"
+
+
 def test_a_rollback_restores_the_version_its_tasks_were_made_from() -> None:
     scene = a_scene()
     a_task_running(scene, "web-id", "n1")
