@@ -79,6 +79,8 @@ def _validate_task(task: TaskSpec) -> None:
         _validate_constraints(task.placement.constraints)
         if task.placement.max_replicas < 0:
             raise InvalidArgument("TaskSpec: max replicas per node cannot be negative")
+    if any(reference.driver_options for reference in task.networks):
+        raise NotSupported("driver options of a network attachment are not supported")
     _validate_references("secret", task.container.secrets)
     _validate_references("config", task.container.configs)
     _validate_container(task.container)
@@ -95,6 +97,9 @@ def _validate_resources(resources: Resources | None) -> None:
         raise InvalidArgument(f"invalid memory value {resources.memory_bytes}: Must be at least 4MiB")
     if resources.pids < 0:
         raise InvalidArgument(f"invalid pids value {resources.pids}: must not be negative")
+    for kind, count in resources.generic:
+        if count < 0:
+            raise InvalidArgument(f"invalid value {count} of generic resource {kind}: must not be negative")
 
 
 def _validate_restart(policy: RestartPolicy | None) -> None:

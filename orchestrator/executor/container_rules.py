@@ -193,7 +193,11 @@ def _mount(mount: Mount, task: Task, node: NodeDescription) -> JSONObject:
     if mount.consistency:
         body["Consistency"] = mount.consistency
     if mount.options:
-        body[_OPTIONS_FIELD.get(mount.type, "BindOptions")] = _parse_object(mount.options, "mount options")
+        options = _parse_object(mount.options, "mount options")
+        if mount.type == "volume":
+            for values in (options.get("Labels") or {}, (options.get("DriverConfig") or {}).get("Options") or {}):
+                values.update({name: expand_template(value, task, node) for name, value in values.items()})
+        body[_OPTIONS_FIELD.get(mount.type, "BindOptions")] = options
     return body
 
 
@@ -242,8 +246,8 @@ def _resolver_mount(container: ContainerSpec, resolver_file: str) -> list[JSONOb
 
 
 def _extra_hosts(hosts: tuple[str, ...]) -> list[str]:
-    """From swarm mode's "address name [name...]" to the engine's "name:address"."""
-    fields = (entry.split() for entry in hosts)
+    """From swarm mode's "address name [name...]" to the engine's "name:address"; as there, an empty one is none."""
+    fields = (entry.split() for entry in hosts if entry.strip())
     return [f"{name}:{address}" for address, *names in fields for name in names]
 
 

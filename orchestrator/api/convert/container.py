@@ -1,6 +1,11 @@
 """What a container is made of, between Docker's JSON and the model."""
 
+import base64
+import binascii
 import json
+from typing import TypeVar
+
+import msgspec
 
 from orchestrator.api.convert.units import (
     labels,
@@ -10,7 +15,7 @@ from orchestrator.api.convert.units import (
 )
 from orchestrator.api.errors import BadRequest
 from orchestrator.api.wire import service as wire
-from orchestrator.api.wire.common import JSONObject
+from orchestrator.api.wire.common import JSONObject, WireObject
 from orchestrator.model.service import ContainerSpec, DNSConfig, FileReference, HealthConfig, Mount, Ulimit
 
 _MOUNT_OPTIONS = {
@@ -21,6 +26,10 @@ _MOUNT_OPTIONS = {
     "npipe": "",
 }
 """Mount type -> the only options it takes."""
+_PROPAGATIONS = ("", "private", "rprivate", "shared", "rshared", "slave", "rslave")
+_SECCOMP_MODES = ("", "default", "unconfined", "custom")
+_APP_ARMOR_MODES = ("", "default", "disabled")
+_Options = TypeVar("_Options")
 
 
 def container_from_wire(container: wire.ContainerSpec) -> ContainerSpec:
@@ -35,7 +44,7 @@ def container_from_wire(container: wire.ContainerSpec) -> ContainerSpec:
         directory=container.dir,
         user=container.user,
         groups=container.groups,
-        privileges=_as_text(container.privileges),
+        privileges=_as_text(where_given(_checked_privileges, container.privileges)),
         tty=container.tty,
         open_stdin=container.open_stdin,
         read_only=container.read_only,
@@ -69,7 +78,7 @@ def container_to_wire(container: ContainerSpec) -> wire.ContainerSpec:
         dir=container.directory,
         user=container.user,
         groups=container.groups,
-        privileges=_as_object(container.privileges),
+        privileges=_as_object(container.privileges, wire.Privileges),
         init=container.init,
         stop_signal=container.stop_signal,
         tty=container.tty,
@@ -91,25 +100,41 @@ def container_to_wire(container: ContainerSpec) -> wire.ContainerSpec:
     )
 
 
-def _as_text(value: JSONObject | None) -> str:
+def _as_text(value: WireObject | JSONObject | None) -> str:
     # Sorted, so that the same settings are the same text whatever the client's order: a template is compared by it.
-    return "" if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return "" if value is None else json.dumps(msgspec.to_builtins(value), sort_keys=True, separators=(",", ":"))
 
 
-def _as_object(text: str) -> JSONObject | None:
-    return json.loads(text) if text else None
+def _as_object(text: str, kind: type[_Options]) -> _Options | None:
+    return msgspec.convert(json.loads(text), kind) if text else None
+
+
+def _checked_privileges(privileges: wire.Privileges) -> wire.Privileges:
+    seccomp, app_armor = privileges.seccomp, privileges.app_armor
+    if seccomp:
+        if seccomp.mode not in _SECCOMP_MODES:
+            raise BadRequest(f'invalid Seccomp mode: "{seccomp.mode}"')
+        try:
+            base64.b64decode(seccomp.profile, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise BadRequest("invalid Seccomp profile: not base64-encoded text") from error
+    if app_armor and app_armor.mode not in _APP_ARMOR_MODES:
+        raise BadRequest(f'invalid AppArmor mode: "{app_armor.mode}"')
+    return privileges
 
 
 def _mount_from_wire(mount: wire.Mount) -> Mount:
     if mount.type and mount.type not in _MOUNT_OPTIONS:
         raise BadRequest(f'invalid MountType: "{mount.type}"')
     kind = mount.type or "bind"
-    given = {
+    given: dict[str, WireObject | JSONObject | None] = {
         "BindOptions": mount.bind_options,
         "VolumeOptions": mount.volume_options,
         "TmpfsOptions": mount.tmpfs_options,
         "ClusterOptions": mount.cluster_options,
     }
+    if mount.bind_options and mount.bind_options.propagation not in _PROPAGATIONS:
+        raise BadRequest(f'invalid MountPropagation: "{mount.bind_options.propagation}"')
     options = given.pop(_MOUNT_OPTIONS[kind], None)
     for name, other in given.items():
         if other is not None:
@@ -125,17 +150,17 @@ def _mount_from_wire(mount: wire.Mount) -> Mount:
 
 
 def _mount_to_wire(mount: Mount) -> wire.Mount:
-    options = _as_object(mount.options)
+    text = {mount.type: mount.options}
     return wire.Mount(
         type=mount.type,
         source=mount.source,
         target=mount.target,
         read_only=mount.read_only,
         consistency=mount.consistency,
-        bind_options=options if mount.type == "bind" else None,
-        volume_options=options if mount.type == "volume" else None,
-        tmpfs_options=options if mount.type == "tmpfs" else None,
-        cluster_options=options if mount.type == "cluster" else None,
+        bind_options=_as_object(text.get("bind", ""), wire.BindOptions),
+        volume_options=_as_object(text.get("volume", ""), wire.VolumeOptions),
+        tmpfs_options=_as_object(text.get("tmpfs", ""), wire.TmpfsOptions),
+        cluster_options=_as_object(text.get("cluster", ""), JSONObject),
     )
 
 

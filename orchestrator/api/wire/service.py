@@ -1,6 +1,6 @@
 """Service and task template."""
 
-from msgspec import field
+from msgspec import UNSET, UnsetType, field
 
 from orchestrator.api.wire.common import (
     Driver,
@@ -17,17 +17,44 @@ from orchestrator.api.wire.common import (
 )
 
 
+class BindOptions(WireObject):
+    """How a path of the node is mounted."""
+
+    propagation: str = ""
+    non_recursive: bool = False
+    create_mountpoint: bool = False
+    read_only_non_recursive: bool = False
+    read_only_force_recursive: bool = False
+
+
+class VolumeOptions(WireObject):
+    """The volume that is made where there is none."""
+
+    no_copy: bool = False
+    labels: StringMap = field(default_factory=dict)
+    driver_config: Driver | None = None
+    subpath: str = ""
+
+
+class TmpfsOptions(WireObject):
+    """A file system in memory."""
+
+    size_bytes: Int64 = 0
+    mode: UInt32 = 0
+    options: tuple[tuple[str, ...], ...] = ()
+
+
 class Mount(WireObject):
-    """A mount; its options are the engine's business."""
+    """A mount."""
 
     type: str = ""
     source: str = ""
     target: str = ""
     read_only: bool = False
     consistency: str = ""
-    bind_options: JSONObject | None = None
-    volume_options: JSONObject | None = None
-    tmpfs_options: JSONObject | None = None
+    bind_options: BindOptions | None = None
+    volume_options: VolumeOptions | None = None
+    tmpfs_options: TmpfsOptions | None = None
     cluster_options: JSONObject | None = None
 
 
@@ -84,6 +111,47 @@ class Ulimit(WireObject, omit_defaults=False):
     soft: Int64 = 0
 
 
+class CredentialSpec(WireObject):
+    """Windows alone has it."""
+
+    config: str = ""
+    file: str = ""
+    registry: str = ""
+
+
+class SELinuxContext(WireObject, omit_defaults=False):
+    """SELinux labels of the container's processes."""
+
+    disable: bool = False
+    user: str = ""
+    role: str = ""
+    type: str = ""
+    level: str = ""
+
+
+class SeccompOpts(WireObject):
+    """Which system calls there are; the profile in base64."""
+
+    mode: str = ""
+    profile: str = ""
+
+
+class AppArmorOpts(WireObject):
+    """Whether AppArmor confines the container."""
+
+    mode: str = ""
+
+
+class Privileges(WireObject, omit_defaults=False):
+    """Security options."""
+
+    credential_spec: CredentialSpec | None = None
+    selinux_context: SELinuxContext | None = field(default=None, name="SELinuxContext")
+    seccomp: SeccompOpts | UnsetType = UNSET
+    app_armor: AppArmorOpts | UnsetType = UNSET
+    no_new_privileges: bool = False
+
+
 class ContainerSpec(WireObject):
     """What the container is made of."""
 
@@ -96,7 +164,7 @@ class ContainerSpec(WireObject):
     dir: str = ""
     user: str = ""
     groups: tuple[str, ...] = ()
-    privileges: JSONObject | None = None
+    privileges: Privileges | None = None
     init: bool | None = None
     stop_signal: str = ""
     tty: bool = False

@@ -132,6 +132,30 @@ def test_an_update_that_says_the_same_starts_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("container", "complaint"),
+    [
+        ({"Privileges": {"SELinuxContext": "x"}}, "invalid JSON: Expected `object | null`, got `str`"),
+        ({"Privileges": {"Seccomp": 5}}, "invalid JSON: Expected `object`, got `int`"),
+        ({"Privileges": {"NoNewPrivileges": "yes"}}, "invalid JSON: Expected `bool`, got `str`"),
+        ({"Privileges": {"Seccomp": {"Mode": "weird"}}}, 'invalid Seccomp mode: "weird"'),
+        ({"Privileges": {"Seccomp": {"Mode": "custom", "Profile": "%"}}}, "invalid Seccomp profile: not base64"),
+        ({"Privileges": {"AppArmor": {"Mode": "weird"}}}, 'invalid AppArmor mode: "weird"'),
+        ({"Mounts": [{"BindOptions": {"Propagation": 5}}]}, "invalid JSON: Expected `str`, got `int`"),
+        ({"Mounts": [{"BindOptions": {"Propagation": "weird"}}]}, 'invalid MountPropagation: "weird"'),
+        ({"Mounts": [{"Type": "tmpfs", "TmpfsOptions": {"SizeBytes": "x"}}]}, "invalid JSON: Expected `int`"),
+    ],
+)
+def test_what_is_wrong_inside_a_container_s_options(container: dict[str, Any], complaint: str) -> None:
+    async def scenario(api: Api) -> None:
+        body = {"Name": "x", "TaskTemplate": {"ContainerSpec": {"Image": "nginx:1", **container}}}
+        status, answer = await api.call("POST", "/services/create", body)
+        assert status == 400
+        assert answer["message"].startswith(complaint)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
     ("query", "changes", "status", "message"),
     [
         ("", {}, 400, "invalid service version '': strconv.ParseUint: parsing \"\": invalid syntax"),

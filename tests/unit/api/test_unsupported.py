@@ -29,6 +29,10 @@ IMAGE = {"Image": "nginx:1"}
             {"ContainerSpec": {**IMAGE, "Mounts": [{"Type": "npipe", "Source": "v", "Target": "/v"}]}},
             "mounts of type 'npipe' are not supported",
         ),
+        (
+            {"ContainerSpec": IMAGE, "Networks": [{"Target": "webnet", "DriverOpts": {"k": "v"}}]},
+            "driver options of a network attachment are not supported",
+        ),
         ({"Runtime": "plugin", "PluginSpec": {"Name": "p"}}, "services that install plugins are not supported"),
         (
             {"ContainerSpec": IMAGE, "NetworkAttachmentSpec": {"ContainerID": "x"}},
@@ -39,6 +43,7 @@ IMAGE = {"Image": "nginx:1"}
 def test_at_creation_and_update(template: dict[str, Any], reason: str) -> None:
     async def scenario(api: Api) -> None:
         body = {"Name": "x", "TaskTemplate": template}
+        await api.call("POST", "/networks/create", {"Name": "webnet", "Driver": "overlay"})
         service_id = await api.create(Name="y")
         for path in ("/services/create", f"/services/{service_id}/update?version=9"):
             status, answer = await api.call("POST", path, body)

@@ -105,6 +105,10 @@ def test_specs_that_are_fine(spec: ServiceSpec) -> None:
         (replace(SPEC, mode=ServiceMode.GLOBAL_JOB, update=UpdateConfig()), "Jobs may not have an update config"),
         (with_task(limits=Resources(nano_cpus=1)), "invalid cpu value 1e-09: Must be at least 0.001"),
         (with_task(reservations=Resources(memory_bytes=1)), "invalid memory value 1: Must be at least 4MiB"),
+        (
+            with_task(reservations=Resources(generic=(("gpu", -1),))),
+            "invalid value -1 of generic resource gpu: must not be negative",
+        ),
         (with_task(restart=RestartPolicy(delay=-1)), "TaskSpec: restart-delay cannot be negative"),
         (with_task(restart=RestartPolicy(window=-1)), "TaskSpec: restart-window cannot be negative"),
         (replace(SPEC, update=UpdateConfig(delay=-1)), "TaskSpec: update-delay cannot be negative"),

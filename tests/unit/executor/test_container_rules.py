@@ -92,6 +92,18 @@ def test_mounts_with_their_options() -> None:
     ]
 
 
+def test_templates_in_what_a_volume_is_made_from() -> None:
+    asked = {
+        "Labels": {"of": "{{.Service.Name}}"},
+        "DriverConfig": {"Name": "local", "Options": {"device": "/x/{{.Task.Slot}}"}},
+    }
+    mount = Mount("volume", "/v", "data", options=json.dumps(asked))
+    expected = {"Labels": {"of": "web"}, "DriverConfig": {"Name": "local", "Options": {"device": "/x/2"}}}
+    assert host_config(with_container(mounts=(mount,)))["Mounts"] == [
+        {"Type": "volume", "Source": "data", "Target": "/v", "ReadOnly": False, "VolumeOptions": expected}
+    ]
+
+
 def test_host_ports_only() -> None:
     ports = (
         PortConfig(80, 8080),
@@ -121,7 +133,7 @@ def test_no_network_is_the_default_bridge() -> None:
 def test_limits_and_the_rest() -> None:
     container = ContainerSpec(
         "web:1",
-        hosts=("10.0.0.1 db db.local",),
+        hosts=("10.0.0.1 db db.local", ""),
         dns=DNSConfig(("9.9.9.9",), ("local",), ("ndots:1",)),
         init=True,
         read_only=True,
