@@ -52,6 +52,8 @@ class Booted:
     nodes: tuple[Node, ...]
     network: Network
     times: BootTimes
+    docker_version: str
+    """That of the Docker daemon in the nodes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +95,15 @@ def boot(plan: BootPlan, progress: Progress) -> Booted:
             joined = time.monotonic()
             wait_until_ready(nodes[0], len(nodes), plan.managers)
             ready = time.monotonic()
+        version = docker_version(nodes[0])
         unfinished.pop_all()
     times = BootTimes(started - began, answering - started, joined - answering, ready - joined)
-    return Booted(nodes, network, times)
+    return Booted(nodes, network, times, version)
+
+
+def docker_version(node: Node) -> str:
+    """Ask a node for the version of its Docker daemon."""
+    return str(node.client.api.version()["Version"])
 
 
 def wait_until_ready(manager: Node, nodes: int, managers: int, timeout: float = READY_SECONDS) -> None:

@@ -48,6 +48,7 @@ class Cluster:
         self.nodes = booted.nodes
         self.network = booted.network
         self.boot_times = booted.times
+        self.docker_version = booted.docker_version
         self.booted_at = time.time()
         self.progress = progress
         self.operations: list[Operation] = []

@@ -150,6 +150,17 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskCounts:
+    """How many of the run's requests one task received and finished, by the service's own log."""
+
+    task: str
+    node: str
+    version: str | None
+    received: int
+    finished: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Ledger:
     """All requests of a run. `requested` is what was asked for; `sent` is what left the client."""
 
@@ -199,6 +210,16 @@ class Ledger:
     def kinds(self) -> Mapping[str, int]:
         """How many requests got lost in which way, by name; they add up to `lost`."""
         return dict(sorted(Counter(entry.kind for entry in self.losses).items()))
+
+    @property
+    def tasks(self) -> tuple[TaskCounts, ...]:
+        """What each task did, in the order of their names; none where the service keeps no log of its requests."""
+        received = Counter(_maker(event) for entry in self.entries for event in entry.received)
+        finished = Counter(_maker(event) for entry in self.entries for event in entry.finished)
+        return tuple(
+            TaskCounts(*maker, received=received[maker], finished=finished[maker])
+            for maker in sorted({*received, *finished}, key=str)
+        )
 
     @property
     def versions(self) -> set[str]:
@@ -332,6 +353,10 @@ def _check_balance(entries: Sequence[Entry], counts: Counter[str], requested: in
         raise LedgerError(f"{len(doubled)} requests have more than one record, first {min(doubled)}")
     if counts.total() != requested:
         raise LedgerError(f"{requested} requests were asked for, but {counts.total()} are on record")
+
+
+def _maker(event: ServerEvent) -> tuple[str, str, str | None]:
+    return event.task, event.node, event.version
 
 
 def _places(events: Sequence[ServerEvent]) -> str:

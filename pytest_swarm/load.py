@@ -31,6 +31,7 @@ from pytest_swarm.locust_files import LOCUST_MOUNT, ensure_locust
 from pytest_swarm.phases import Operation, split_into_phases
 from pytest_swarm.server_log import LogCollector
 from pytest_swarm.service import Service
+from pytest_swarm.service_spec import update_policy
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
 FILES_MOUNT = "/opt/load"
@@ -86,6 +87,7 @@ class LoadRun:
         self.violations: list[str] = []
         self.unproven: list[str] = []
         self.control = Control.of([])
+        self.policy = update_policy({})
         self._ledger: Ledger | None = None
         self._container: Any = None
         self._control_target = ControlTarget(cluster, name)
@@ -95,6 +97,7 @@ class LoadRun:
 
     def __enter__(self) -> LoadRun:
         self._began = time.time()
+        self.policy = update_policy(self.service.inspect()["Spec"])
         try:
             self._logs.start()
             self._start_container()

@@ -15,7 +15,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.boot import READY_SECONDS, Booted, BootPlan, BootTimes, prepare_node, wait_until_ready
+from pytest_swarm.boot import (
+    READY_SECONDS,
+    Booted,
+    BootPlan,
+    BootTimes,
+    docker_version,
+    prepare_node,
+    wait_until_ready,
+)
 from pytest_swarm.engine_client import new_network
 from pytest_swarm.node import Node
 from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, REUSE_LABEL, Owner
@@ -105,13 +113,14 @@ def attach(plan: BootPlan, network: Mapping[str, Any], progress: Progress) -> Bo
                 node.container.start()
                 prepare_node(node, plan.engine)
         wait_until_ready(nodes[0], len(nodes), plan.managers, READY_SECONDS)
+        version = docker_version(nodes[0])
     except (DeadlineExceeded, DockerException, OSError) as error:
         for node in nodes:
             node.close()
         raise CannotReuse(f"the cluster does not come back: {' '.join(str(error).split())}; {remedy}") from None
     known = new_network(network["Name"], {})
     known._docker.client.close()  # it has no other way to close its connection
-    return Booted(nodes, known, BootTimes(0.0, 0.0, 0.0, 0.0))
+    return Booted(nodes, known, BootTimes(0.0, 0.0, 0.0, 0.0), version)
 
 
 def _nodes(plan: BootPlan, network: Mapping[str, Any]) -> tuple[Node, ...]:

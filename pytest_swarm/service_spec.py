@@ -47,6 +47,31 @@ class Deployment:
     networks: Sequence[str] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class UpdatePolicy:
+    """How a service is updated. Times are seconds; a monitor of 0 leaves its length to the orchestrator."""
+
+    order: str
+    parallelism: int
+    delay_seconds: float
+    monitor_seconds: float
+    failure_action: str
+    max_failure_ratio: float
+
+
+def update_policy(spec: Mapping[str, Any]) -> UpdatePolicy:
+    """Read the policy of a service's specification; what it leaves out has the API's defaults."""
+    config = spec.get("UpdateConfig") or {}
+    return UpdatePolicy(
+        order=config.get("Order") or "stop-first",
+        parallelism=config.get("Parallelism", 0),
+        delay_seconds=config.get("Delay", 0) / _NANOSECONDS,
+        monitor_seconds=config.get("Monitor", 0) / _NANOSECONDS,
+        failure_action=config.get("FailureAction") or "pause",
+        max_failure_ratio=config.get("MaxFailureRatio", 0.0),
+    )
+
+
 def service_spec(deployment: Deployment) -> Spec:
     """Build the body of `POST /services/create`."""
     return {

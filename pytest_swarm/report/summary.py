@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_swarm.load import LoadRun
 
 # Raise it whenever a reader of the old form would misread the new one.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA_FILE = Path(__file__).with_name("summary.schema.json")
 _LOSSES_LISTED = 100
 
@@ -51,7 +52,7 @@ def summarize_run(run: LoadRun) -> dict[str, Any]:
         "scenario": run.scenario,
         "load": run.name,
         "service": {"image": run.service.deployment.image, "replicas": run.service.deployment.replicas},
-        "order": run.service.deployment.order,
+        "policy": dataclasses.asdict(run.policy),
         "users": run.settings.users,
         "rate": run.settings.rate,
         "requested": ledger.requested,
@@ -60,6 +61,7 @@ def summarize_run(run: LoadRun) -> dict[str, Any]:
         "classes": dict(ledger.counts),
         "kinds": dict(ledger.kinds),
         "versions": sorted(ledger.versions),
+        "tasks": [dataclasses.asdict(each) for each in ledger.tasks],
         "longest_gap_seconds": ledger.longest_gap,
         "p50_seconds": ledger.percentile(50),
         "p99_seconds": ledger.percentile(99),
@@ -96,6 +98,7 @@ def _cluster(cluster: Cluster) -> dict[str, Any]:
         "engine": cluster.engine.name,
         "nodes": len(cluster.nodes),
         "managers": cluster.managers,
+        "docker_version": cluster.docker_version,
         "boot_seconds": {
             "containers": times.containers,
             "answering": times.answering,
@@ -131,6 +134,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _phase(ledger: Ledger, phase: Phase) -> dict[str, Any]:
     return {
         "name": phase.name,
+        "started": phase.started,
         "seconds": phase.finished - phase.started,
         "requests_started": sum(entry.phase is phase for entry in ledger.entries),
     }

@@ -74,7 +74,7 @@ def _row(run: dict[str, Any]) -> dict[str, Any]:
     return {
         "engine": run["engine"],
         "scenario": run["scenario"].rpartition("::")[2],
-        "policy": run["order"],
+        "policy": run["policy"]["order"],
         "sent": run["sent"],
         "answered": classes["answered"],
         "lost": run["lost"],

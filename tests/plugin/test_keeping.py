@@ -59,7 +59,7 @@ FAKE_CLUSTER = """
             close=lambda: note("closed n1"),
             is_down=False,
         )
-        booted = Booted((node,), SimpleNamespace(), BootTimes(1.0, 1.0, 1.0, 1.0))
+        booted = Booted((node,), SimpleNamespace(), BootTimes(1.0, 1.0, 1.0, 1.0), "26.1.5")
         patch.setattr(pytest_swarm.cluster, "boot", lambda plan, progress: booted)
         patch.setattr(pytest_swarm.cleanup, "remove_owned", lambda host, owner: note("removed cluster"))
         yield

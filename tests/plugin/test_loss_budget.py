@@ -15,6 +15,7 @@ FAKE_LOAD = """
     from pytest_swarm.guards import Control
     from pytest_swarm.ledger import balance
     from pytest_swarm.phases import split_into_phases
+    from pytest_swarm.service_spec import update_policy
 
 
     class Run:
@@ -27,7 +28,8 @@ FAKE_LOAD = """
             self.ledger = balance([], [], split_into_phases(0.0, 0.0, []), 0)
             self.has_ended = False
             self.cluster = cluster
-            self.service = SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=1, order="stop-first"))
+            self.service = SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=1))
+            self.policy = update_policy({})
             self.settings = settings
             self.operations = self.unproven = []
             self.update_seconds = 0.0

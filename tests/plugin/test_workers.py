@@ -24,6 +24,7 @@ CONFTEST = """
             self.managers = 1
             self.engine = SimpleNamespace(name="orchestrator")
             self.boot_times = BootTimes(1.0, 2.0, 3.0, 4.0)
+            self.docker_version = "26.1.5"
 
         def reset(self, *, keep=()):
             pass

@@ -15,6 +15,7 @@ from pytest_swarm.load import LoadRun
 from pytest_swarm.options import resolve
 from pytest_swarm.phases import Operation, Replacement, split_into_phases
 from pytest_swarm.progress import Progress
+from pytest_swarm.service_spec import update_policy
 from pytest_swarm.session import Session
 from tests.unit.pytest_swarm.books import record
 
@@ -72,7 +73,7 @@ def load_run(
     ledger: Ledger, operations: Sequence[Operation], *, name: str = "load1", budget: str = "lost=0"
 ) -> LoadRun:
     """A run that has ended, as far as the report reads it."""
-    service = SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=3, order="stop-first"))
+    service = SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=3))
     verdicts = (Budget.parse(budget) if budget else Budget()).judge(ledger)
     run = SimpleNamespace(
         scenario="test_shop.py::test_update[stop-first]",
@@ -87,6 +88,7 @@ def load_run(
         unproven=[],
         control=Control(asked=40, failed=0, slowest=0.01),
         service=service,
+        policy=update_policy({"UpdateConfig": {"Parallelism": 1, "Order": "stop-first"}}),
         settings=SimpleNamespace(users=10, rate=None),
         operations=list(operations),
         update_seconds=sum(operation.seconds for operation in operations),
@@ -104,4 +106,6 @@ def session_of(*runs: LoadRun) -> Session:
 def cluster_of(engine: str) -> Any:
     """A cluster of four nodes, as far as the report reads it."""
     times = BootTimes(1.0, 2.0, 1.0, 0.5)
-    return SimpleNamespace(engine=SimpleNamespace(name=engine), nodes=[None] * 4, managers=3, boot_times=times)
+    return SimpleNamespace(
+        engine=SimpleNamespace(name=engine), nodes=[None] * 4, managers=3, boot_times=times, docker_version="26.1.5"
+    )

@@ -35,7 +35,7 @@ class Bench(Cluster):
         plan: Any = SimpleNamespace(host=None, owner=None, directory=None, engine=None, image="node:1", managers=1)
         node: Any = SimpleNamespace(name="n1", client=client, is_down=False)
         network: Any = None
-        booted = Booted((node,), network, BootTimes(0.0, 0.0, 0.0, 0.0))
+        booted = Booted((node,), network, BootTimes(0.0, 0.0, 0.0, 0.0), "26.1.5")
         super().__init__(plan, booted, SimpleNamespace())  # type: ignore[arg-type]
 
     def deploy_fake(self, name: str, *, refuses: bool = False) -> Any:

@@ -17,6 +17,7 @@ from pytest_swarm.load import LoadRun
 from pytest_swarm.phases import split_into_phases
 from pytest_swarm.report.github import SUMMARY_BYTES_MAX, annotations_of, append_summary, error_commands, step_summary
 from pytest_swarm.report.summary import summarize_run
+from pytest_swarm.service_spec import update_policy
 from tests.unit.pytest_swarm.books import record
 from tests.unit.pytest_swarm.rollouts import cluster_of
 
@@ -24,7 +25,7 @@ from tests.unit.pytest_swarm.rollouts import cluster_of
 def run(fate: str = "answered", *, violations: Sequence[str] = (), scenario: str = "test_it[a|b]") -> LoadRun:
     ledger = balance([record(1, fate)], [], split_into_phases(0.0, 1.0, []), 1)
     verdicts = Budget.parse("lost=0").judge(ledger)
-    service = SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=3, order="stop-first"))
+    service = SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=3))
     fake = SimpleNamespace(
         scenario=scenario,
         name="load1",
@@ -38,6 +39,7 @@ def run(fate: str = "answered", *, violations: Sequence[str] = (), scenario: str
         unproven=[],
         control=Control(1, 0, 0.01),
         service=service,
+        policy=update_policy({}),
         settings=SimpleNamespace(users=1, rate=None),
         operations=[],
         update_seconds=0.0,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from pytest_swarm.ledger import CLASSES, LOST_CLASSES, Ledger, LedgerError, ServerEvent, balance
+from pytest_swarm.ledger import CLASSES, LOST_CLASSES, Ledger, LedgerError, ServerEvent, TaskCounts, balance
 from pytest_swarm.phases import Operation, Phase, Replacement, split_into_phases
 from tests.unit.pytest_swarm.books import finished, received, record
 
@@ -131,3 +131,10 @@ def test_a_service_may_name_no_version_at_all() -> None:
 
 def _empty() -> Ledger:
     return balance([], [], [Phase("steady", 0.0, 0.0)], 0)
+
+
+def test_each_task_is_counted_by_the_services_own_log() -> None:
+    events = [received(1), finished(1), received(2), received(3, task="web.2.def"), finished(3, task="web.2.def")]
+    ledger = balance([record(1), record(2, "reset"), record(3)], events, STEADY, 3)
+
+    assert ledger.tasks == (TaskCounts("web.1.abc", "n1", "1", 2, 1), TaskCounts("web.2.def", "n1", "1", 1, 1))

@@ -99,7 +99,7 @@ class Stage:
             progress=SimpleNamespace(clear=lambda: None, update=lambda text: None),
             engine=SimpleNamespace(publish_mode=lambda: "ingress"),
         )
-        service: Any = SimpleNamespace(id="service", published_ports=[8080])
+        service: Any = SimpleNamespace(id="service", published_ports=[8080], inspect=lambda: {"Spec": {}})
         monkeypatch.setattr(pytest_swarm.load, "ensure_locust", lambda *args, **kwargs: results)
         monkeypatch.setattr(pytest_swarm.load, "new_container", lambda image: self.container)
         monkeypatch.setattr(pytest_swarm.load, "LogCollector", lambda *args: self.logs)

@@ -20,6 +20,7 @@ from pytest_swarm.phases import Operation, Replacement, split_into_phases
 from pytest_swarm.progress import Progress
 from pytest_swarm.report.summary import SCHEMA_FILE, SCHEMA_VERSION, summarize, write_summary
 from pytest_swarm.report.terminal import boot_line, run_table
+from pytest_swarm.service_spec import update_policy
 from pytest_swarm.session import Session
 from tests.unit.pytest_swarm.books import received, record
 from tests.unit.pytest_swarm.rollouts import cluster_of
@@ -38,7 +39,8 @@ def session() -> Session:
         name="load1",
         cluster=cluster_of("orchestrator"),
         has_ended=True,
-        service=SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=3, order="stop-first")),
+        service=SimpleNamespace(deployment=SimpleNamespace(image="shop:1", replicas=3)),
+        policy=update_policy({"UpdateConfig": {"Parallelism": 1, "Order": "stop-first"}}),
         settings=SimpleNamespace(users=10, rate=None),
         ledger=ledger,
         operations=[update, unhealed],
@@ -67,6 +69,14 @@ def test_the_summary_tells_where_a_loss_happened(session: Session) -> None:
     (loss,) = summarize(session)["runs"][0]["losses"]
 
     assert (loss["class"], loss["phase"], loss["received_by"]) == ("reset", "update", ["web.1.abc@n1"])
+
+
+def test_the_summary_tells_the_policy_and_what_each_task_did(session: Session) -> None:
+    run = summarize(session)["runs"][0]
+
+    assert (run["policy"]["parallelism"], run["policy"]["failure_action"]) == (1, "pause")
+    assert run["tasks"] == [{"task": "web.1.abc", "node": "n1", "version": "1", "received": 1, "finished": 0}]
+    assert [phase["started"] for phase in run["phases"]][:3] == [0.0, 2.0, 5.0]
 
 
 def test_the_schema_names_this_version_and_every_class() -> None:
