@@ -8,8 +8,10 @@ CLUSTER := .venv/bin/pytest --swarm-nodes=$(NODES) --swarm-report-dir=$(REPORT)
 BENCH_REPORT ?= bench-report
 BENCH ?= short
 
-SOAK := soak-parts soak-updates soak-faults soak-clusters
+SOAK := soak-parts soak-updates soak-changes soak-faults soak-clusters
 TIMES ?= 10
+CHANGES := $(addprefix tests/cluster/test_, $(addsuffix .py, planned_changes scale_and_drain single_replica slow_requests \
+  healthcheck source_ports traffic_shapes edge))
 FAULTS ?= 20
 
 .PHONY: setup demo test checks soak $(SOAK) bench lint environment images browser clean
@@ -41,6 +43,10 @@ soak-parts: images browser
 # The article's update, ten times in each order.
 soak-updates: images
 	$(CLUSTER) --swarm-repeat=$(TIMES) -m soak tests/cluster/test_rolling_update.py
+
+# Every other planned change, ten times each.
+soak-changes: images
+	$(CLUSTER) --swarm-repeat=$(TIMES) $(CHANGES)
 
 # Each fault so many times under load, twenty killed leaders, live nodes under twice the load there is room for, and
 # twenty minutes of clients that are held to linearizability while managers break.

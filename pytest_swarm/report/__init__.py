@@ -10,6 +10,7 @@ import pytest
 from pytest_swarm import baseline_store
 from pytest_swarm.report.github import append_summary, error_commands, step_summary
 from pytest_swarm.report.outcome import Outcome, joined, outcome_of
+from pytest_swarm.report.repetitions import repetition_table
 from pytest_swarm.report.summary import write_summary
 from pytest_swarm.report.terminal import boot_line, comparison_lines, failure_lines, run_lines, run_table
 from pytest_swarm.session import Session
@@ -41,6 +42,8 @@ def _report_runs(outcome: Outcome, directory: Path | None, reporter: pytest.Term
         reporter.write_line(boot_line(cluster))
     if summary["runs"]:
         reporter.write_line(run_table(summary))
+    if repeated := repetition_table(summary["runs"]):
+        reporter.write_line(f"\nrepeated:\n{repeated}\n")
     for run in summary["runs"]:
         for line in run_lines(run):
             reporter.write_line(line)

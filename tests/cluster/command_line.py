@@ -6,9 +6,11 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from pytest_swarm.cluster import Cluster
 from pytest_swarm.node import Node
 from pytest_swarm.phases import Operation
 from pytest_swarm.service import Service
@@ -76,13 +78,20 @@ def begin_update(node: Node, service: str, *arguments: str) -> None:
     succeed(node, "service", "update", "--detach", "--no-resolve-image", *arguments, service)
 
 
-def update_and_wait(service: Service, *options: str) -> None:
-    """`docker service update`, waited for, and noted so that a load must meet it."""
+@contextmanager
+def noted(cluster: Cluster, name: str) -> Iterator[None]:
+    """Note what is done inside as an operation of this name, so that a load must meet it."""
     started = time.time()
+    yield
+    cluster.operations.append(Operation(name, started, time.time()))
+
+
+def update_and_wait(service: Service, *options: str) -> None:
+    """`docker service update`, waited for and noted."""
     superseded = [task["ID"] for task in service.tasks()]
-    succeed(service.cluster.nodes[0], "service", "update", "--detach", "--quiet", *options, service.name)
-    service.wait_converged(superseded=superseded)
-    service.cluster.operations.append(Operation(" ".join(options), started, time.time()))
+    with noted(service.cluster, " ".join(options)):
+        succeed(service.cluster.nodes[0], "service", "update", "--detach", "--quiet", *options, service.name)
+        service.wait_converged(superseded=superseded)
 
 
 def wait_for_update(node: Node, service: str, state: str) -> str:

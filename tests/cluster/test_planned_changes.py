@@ -13,7 +13,7 @@ import pytest
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.load import Load
 from pytest_swarm.service import Service
-from tests.cluster.command_line import begin_update, succeed, wait_for_update
+from tests.cluster.command_line import begin_update, noted, succeed, wait_for_update
 from tests.cluster.conftest import COMMAND, IMAGE, QUICK
 from tests.cluster.losses import assert_nothing_lost
 
@@ -62,12 +62,14 @@ def test_an_update_that_fails_loses_nothing(
     web = deploy(replicas=3, env=QUICK, order="start-first")
 
     with load(web, users=USERS, requests=500, targets="all-nodes") as run:
-        begin_update(swarm.leader, web.name, "--image", NOWHERE, "--update-failure-action", action, *WATCH)
-        if action != "continue":
-            wait_for_update(swarm.leader, web.name, state)
+        with noted(swarm, f"update that fails, {action}"):
+            begin_update(swarm.leader, web.name, "--image", NOWHERE, "--update-failure-action", action, *WATCH)
+            if action != "continue":
+                wait_for_update(swarm.leader, web.name, state)
         # It is put right, whatever became of it.
-        begin_update(swarm.leader, web.name, "--image", NEW, "--update-failure-action", "pause")
-        wait_for_update(swarm.leader, web.name, "completed")
+        with noted(swarm, "update"):
+            begin_update(swarm.leader, web.name, "--image", NEW, "--update-failure-action", "pause")
+            wait_for_update(swarm.leader, web.name, "completed")
 
     assert_nothing_lost(run)
 
