@@ -28,7 +28,7 @@ WATCH = ["--update-monitor", "1s", "--rollback-monitor", "1s"]
 
 @pytest.mark.gate
 def test_one_change_after_another_loses_nothing(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:
-    web = deploy(replicas=3, env=QUICK)
+    web = deploy(replicas=3, env=QUICK, order="start-first")
 
     with load(web, users=USERS, requests=2000, targets="all-nodes") as run:
         web.scale(6)

@@ -25,7 +25,7 @@ def test_the_article_loses_nothing(deploy: Callable[..., Service], load: Load) -
     assert_nothing_lost(run)
 
 
-@pytest.mark.parametrize("order", ["stop-first", pytest.param("start-first", marks=pytest.mark.gate)])
+@pytest.mark.parametrize("order", ["stop-first", "start-first"])
 def test_an_update_loses_nothing(deploy: Callable[..., Service], load: Load, order: str) -> None:
     web = deploy(replicas=3, order=order, env=QUICK)
 

@@ -3,7 +3,7 @@
 import pytest
 
 # Loaded by every pytest in this environment, asked for by none of the inner ones: two thirds of what such a run takes.
-NOT_NEEDED = ("schemathesis", "hypothesispytest")
+NOT_NEEDED = ("schemathesis", "hypothesispytest", "anyio")
 
 
 @pytest.fixture(autouse=True)

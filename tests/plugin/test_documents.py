@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import os
 import re
 import shlex
 import subprocess
@@ -101,16 +100,19 @@ def test_the_settings_of_its_loads_are_settings(example: Example) -> None:
             assert {keyword.arg for keyword in node.keywords} <= CALLS_OF_LOAD, ast.unparse(node)
 
 
-@pytest.mark.parametrize("example", [each for each in PYTHON if each.is_module], ids=lambda example: example.name)
-def test_its_fixtures_and_markers_exist(example: Example, pytester: pytest.Pytester) -> None:
+def test_the_fixtures_and_markers_of_the_examples_exist(pytester: pytest.Pytester) -> None:
     """With --setup-plan pytest looks for every fixture, and the plugin reads every marker, but nothing is booted."""
-    prelude = "import pytest\n"
-    if "swarm_images" in example.source:
-        pytester.makeconftest(prelude + example.source)
-        pytester.makepyfile("def test_images(swarm_images): pass")
-    else:
-        pytester.makepyfile(prelude + example.source)
-    result = pytester.runpytest_subprocess("--setup-plan", "--strict-markers")
+    for example in PYTHON:
+        if not example.is_module:
+            continue
+        # Each in a folder of its own: some are a conftest.py.
+        folder = pytester.mkdir(example.name)
+        if "swarm_images" in example.source:
+            (folder / "conftest.py").write_text(f"import pytest\n{example.source}")
+            (folder / "test_it.py").write_text("def test_images(swarm_images): pass")
+        else:
+            (folder / "test_it.py").write_text(f"import pytest\n{example.source}")
+    result = pytester.runpytest_subprocess("--setup-plan", "--strict-markers", "--import-mode=importlib")
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes().get("error") is None
 
@@ -119,16 +121,24 @@ def test_its_fixtures_and_markers_exist(example: Example, pytester: pytest.Pytes
 
 
 @pytest.mark.parametrize(("example", "command"), COMMANDS, ids=[f"{each.name}: {text}" for each, text in COMMANDS])
-def test_a_command_is_taken(example: Example, command: str, pytester: pytest.Pytester) -> None:
+def test_a_command_is_taken(
+    example: Example, command: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run as far as that needs no Docker: pytest collects, the clean-up reads its arguments."""
     words = shlex.split(command)
     if words[0] == "eval":
         words = shlex.split(words[1].removeprefix("$(").removesuffix(")"))
-    environment = dict(os.environ)
     while "=" in words[0]:
         name, _, value = words.pop(0).partition("=")
-        environment[name] = value
+        monkeypatch.setenv(name, value)
     program, arguments = Path(words[0]).name, words[1:]
+    in_checkout = any((CHECKOUT / word.partition("::")[0]).exists() for word in arguments)
+    if program == "pytest" and not in_checkout:
+        pytester.makepyfile("def test_one(): pass")
+        # In this process, for there are many of them and most of such a run is imports.
+        result = pytester.runpytest_inprocess(*arguments, "--collect-only", "-q", "-p", "no:cacheprovider")
+        assert result.ret == pytest.ExitCode.OK, result.outlines + result.errlines
+        return
     if program == "pytest":
         call = [sys.executable, "-m", "pytest", *arguments, "--collect-only", "-q", "-p", "no:cacheprovider"]
     elif program == "pytest-swarm-cleanup":
@@ -143,25 +153,15 @@ def test_a_command_is_taken(example: Example, command: str, pytester: pytest.Pyt
         return  # somebody else's
     else:
         pytest.fail(f"{example.name} tells to type {program}, and no test knows how to check that")
-    in_checkout = any((CHECKOUT / word.partition("::")[0]).exists() for word in arguments)
-    pytester.makepyfile("def test_one(): pass")
-    result = subprocess.run(
-        call,
-        cwd=CHECKOUT if in_checkout else pytester.path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    ended = subprocess.run(call, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("example", examples("ini"), ids=names(examples("ini")))
 def test_an_ini_file_is_taken(example: Example, pytester: pytest.Pytester) -> None:
     pytester.makeini(example.source)
     pytester.makepyfile("def test_one(): pass")
-    assert pytester.runpytest_subprocess("--strict-config", "--collect-only").ret == 0
+    assert pytester.runpytest_inprocess("--strict-config", "--collect-only").ret == 0
 
 
 @pytest.mark.parametrize("example", examples("yaml"), ids=names(examples("yaml")))

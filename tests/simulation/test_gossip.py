@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.network.gossip_message_rules import Standing
 from orchestrator.testing.simulated_gossip import SimulatedGossip
+from tests.simulation.seeds import seeds
 
 DEADLINE_S = 30.0
 SETTLED_S = 3.0
@@ -29,7 +30,7 @@ def deaths(world: SimulatedGossip) -> list[tuple[float, str, str]]:
 )
 def test_seconds_until_all_know_of_a_death(size: int, median: float, worst: float) -> None:
     seconds = []
-    for seed in range(100):
+    for seed in seeds(40):
         world = settled(size, seed)
         world.run(world.random.random())
         world.kill("n1")

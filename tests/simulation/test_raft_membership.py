@@ -11,6 +11,7 @@ from orchestrator.raft.options import Beginning
 from orchestrator.raft.replica import Replica
 from orchestrator.testing.simulated_raft import SimulatedManagers
 from tests.simulation.raft_watch import Watch, one_leader, quiesce
+from tests.simulation.seeds import seeds
 
 # PySyncObj leaves files it has read to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 Managers = Callable[[int], SimulatedManagers]
 
 NAMES = tuple(f"m{number}:1" for number in range(1, 5))
-SEEDS = range(20)
+SEEDS = seeds(8)
 STEPS = 30
 PATIENCE = 10.0
 """Seconds within which a change of the managers must be committed while all of them live and are connected."""

@@ -1,5 +1,6 @@
 """Requests of every shape at every endpoint: whatever comes, the answer is one that was meant."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.unit.api.fuzz.openapi import document
 from tests.unit.api.fuzz.world import INTERNAL_ERROR, World, served
 
 DEADLINE_S = 5.0
-EXAMPLES = 8
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))
 
 bounded = settings(
     max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
