@@ -123,11 +123,12 @@ class Engine(Protocol):
         """Whether the started container of the task has a healthcheck, its image's included."""
         ...
 
-    async def wait_exit(self, task: Task) -> TaskStatus:
+    async def wait_exit(self, task: Task, *, watch_health: bool = True) -> TaskStatus:
         """Return when the container has ended: COMPLETE for exit code 0, else FAILED with the code and message.
 
-        One that turns unhealthy is FAILED at once and still runs: it is to be stopped when nobody is sent to it any
-        more. Raises `TaskFailed` when there is no such container, `OSError` when the engine cannot be asked now.
+        One that turns unhealthy is FAILED at once, with `still_runs`: it is to be stopped when nobody is sent to it any
+        more. Without `watch_health` only its end counts. Raises `TaskFailed` when there is no such container, `OSError`
+        when the engine cannot be asked now.
         """
         ...
 

@@ -117,9 +117,9 @@ class Scene:
         self.apply(CreateService(service))
         return self.state.service(service.id)
 
-    def report(self, task_id: str, state: TaskState) -> None:
+    def report(self, task_id: str, state: TaskState, *, still_runs: bool = False) -> None:
         """Let the task's node report a state."""
-        self.apply(ReportTaskStatus(task_id, TaskStatus(state, at=self.now)))
+        self.apply(ReportTaskStatus(task_id, TaskStatus(state, at=self.now, still_runs=still_runs)))
 
     def report_up(self, task_id: str, node_id: str) -> None:
         """Bring a new task to RUNNING on the node."""

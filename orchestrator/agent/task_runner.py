@@ -12,7 +12,8 @@ from orchestrator.agent.task_machine import INTERRUPTIBLE, Step, next_step
 from orchestrator.backoff import Backoff
 from orchestrator.interfaces import Engine, TaskFailed, TaskFiles, TaskRejected
 from orchestrator.model.files import FilePayload
-from orchestrator.model.task import Task, TaskState, TaskStatus
+from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
+from orchestrator.model.zero_loss import switches_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +50,9 @@ class TaskRunner:
         self._networks_carried = networks_carried
         self._report = report
         self._order_changed = asyncio.Event()
-        self._may_still_run = False
-        """Whether the task is over, but its container perhaps not."""
-        self._end_known = asyncio.Event()
-        """Set when the managers, and so the balancers, know that the task is over."""
+        self._released = asyncio.Event()
+        """Set when the managers say that nobody needs the container any more."""
+        self._note_release(task)
         self._steps: dict[Step, Callable[[], Coroutine[Any, Any, None]]] = {
             Step.PREPARE: self._prepare,
             Step.START: self._start,
@@ -66,8 +66,7 @@ class TaskRunner:
         """Take a newer copy of the assignment."""
         changed = task.ordered_state is not self.task.ordered_state
         self.task = task
-        if task.status.state.is_terminal:
-            self._end_known.set()
+        self._note_release(task)
         if changed:
             self._order_changed.set()
 
@@ -78,8 +77,8 @@ class TaskRunner:
             self._order_changed.clear()
             step = next_step(self.status.state, self.task.ordered_state)
             try:
-                if self._may_still_run:
-                    await self._stop_once_unbalanced()
+                if self.status.still_runs:
+                    await self._stop_once_released()
                 await self._interruptible(step) if step in INTERRUPTIBLE else await self._steps[step]()
             except TaskFailed as failure:
                 await self._fail(failure)
@@ -126,8 +125,7 @@ class TaskRunner:
     async def _start(self) -> None:
         self._observe(TaskState.STARTING, "starting")
         started = await self._engine.start(self.task)
-        self.status = replace(started, state=TaskState.STARTING, message="starting", at=clock.now())
-        self._report(self.task.id, self.status)
+        self._put_status(replace(started, state=TaskState.STARTING, message="starting", at=clock.now()))
 
     async def _await_readiness(self) -> None:
         exited = asyncio.ensure_future(self._engine.wait_exit(self.task))
@@ -147,24 +145,35 @@ class TaskRunner:
     async def _await_exit(self) -> None:
         self._end(await self._engine.wait_exit(self.task))
 
-    async def _stop_once_unbalanced(self) -> None:
-        """A task that failed by its health still runs, and still gets requests until the balancers have heard."""
+    async def _stop_once_released(self) -> None:
+        """Stop a task that failed by its health: it still answers, and so is drained like one stopped by plan."""
+        ended = asyncio.ensure_future(self._engine.wait_exit(self.task, watch_health=False))
+        released = asyncio.ensure_future(self._released.wait())
+        timeout = WITHDRAWAL_DEADLINE_S + switches_of(self.task.labels).drain_timeout
         try:
-            await asyncio.wait_for(self._end_known.wait(), WITHDRAWAL_DEADLINE_S)
-            await asyncio.wait_for(self._data_plane_reached(self.task.withdrawn_revision), WITHDRAWAL_DEADLINE_S)
-        except TimeoutError:
-            logger.warning("stopping a failed task that may still be balanced to task=%s", self.task.id)
-        await self._engine.stop(self.task)
-        self._may_still_run = False
+            done, _ = await asyncio.wait((ended, released), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if ended in done:
+                ended.result()
+            elif not done:
+                logger.warning("stopping a failed task that was not released in %gs task=%s", timeout, self.task.id)
+        finally:
+            for future in (ended, released):
+                future.cancel()
+            await asyncio.gather(ended, released, return_exceptions=True)
+        await self._stop_unbalanced()
+        self._put_status(replace(self.status, still_runs=False, process_id=0, host_ports=()))
 
     async def _stop(self) -> None:
+        await self._stop_unbalanced()
+        self._observe(TaskState.SHUTDOWN, "shutdown")
+
+    async def _stop_unbalanced(self) -> None:
         # After a time without managers one message may bring both the stop and the news for this node's balancers.
         try:
             await asyncio.wait_for(self._data_plane_reached(self.task.withdrawn_revision), WITHDRAWAL_DEADLINE_S)
         except TimeoutError:
             logger.warning("stopping a task that this node may still balance to task=%s", self.task.id)
         await self._engine.stop(self.task)
-        self._observe(TaskState.SHUTDOWN, "shutdown")
 
     async def _rest(self) -> None:
         await asyncio.Event().wait()
@@ -178,16 +187,24 @@ class TaskRunner:
             except OSError as error:
                 logger.error("a failed task may still run task=%s error=%s", self.task.id, error)
         state = TaskState.REJECTED if rejected else TaskState.FAILED
-        self.status = replace(self.status, error=str(failure))
+        self.status = replace(self.status, error=str(failure), still_runs=False)
         self._observe(state, "preparing" if rejected else "starting")
 
     def _end(self, ending: TaskStatus) -> None:
-        self._may_still_run = ending.state is TaskState.FAILED
-        self.status = replace(self.status, error=ending.error, exit_code=ending.exit_code, process_id=0, host_ports=())
+        self.status = replace(self.status, error=ending.error, exit_code=ending.exit_code, still_runs=ending.still_runs)
+        if not ending.still_runs:
+            self.status = replace(self.status, process_id=0, host_ports=())
         self._observe(ending.state, ending.message)
+
+    def _note_release(self, task: Task) -> None:
+        if task.endpoint is EndpointState.RELEASED:
+            self._released.set()
 
     def _observe(self, state: TaskState, message: str) -> None:
         if state.is_terminal:
             self._files.erase(self.task.id)
-        self.status = replace(self.status, state=state, message=message, at=clock.now())
-        self._report(self.task.id, self.status)
+        self._put_status(replace(self.status, state=state, message=message, at=clock.now()))
+
+    def _put_status(self, status: TaskStatus) -> None:
+        self.status = status
+        self._report(self.task.id, status)

@@ -60,7 +60,7 @@ class Worker:
         return {
             task_id: runner.status.process_id
             for task_id, runner in self._runners.items()
-            if runner.status.process_id and not runner.status.state.is_terminal
+            if runner.status.process_id and (runner.status.still_runs or not runner.status.state.is_terminal)
         }
 
     def task(self, task_id: str) -> Task | None:
@@ -111,7 +111,7 @@ class Worker:
             report=self._report,
         )
         self._runners[task.id] = runner
-        if status.state is not task.status.state:
+        if (status.state, status.still_runs) != (task.status.state, task.status.still_runs):
             self._report(task.id, status)
         self._running[task.id] = start_duty(runner.run(), f"task {task.id}")
 
@@ -167,6 +167,9 @@ class Worker:
 
 
 def _first_status(task: Task, found: TaskStatus | None) -> TaskStatus:
+    if task.status.state.is_terminal:
+        # Stopped by now, or the daemon ended between the report that it failed and the stop.
+        return replace(task.status, still_runs=found is not None and not found.state.is_terminal)
     state = resumed_state(task.status.state, found.state if found else None)
     known = found or task.status
     if state is TaskState.FAILED and not known.state.is_terminal:

@@ -122,5 +122,4 @@ def _serves(state: ClusterState, task: Task) -> bool:
 
 def _is_here(task: Task) -> bool:
     """Whether it has a node and may have a container there: not yet ended, not yet released to be stopped."""
-    state = task.status.state
-    return state >= TaskState.ASSIGNED and not state.is_terminal and task.endpoint is not EndpointState.RELEASED
+    return task.status.state >= TaskState.ASSIGNED and task.endpoint is not EndpointState.RELEASED

@@ -44,12 +44,12 @@ def _reap(tasks: list[Task], limit: int) -> Iterator[Action]:
     for task in tasks:
         if task.desired_state < TaskState.REMOVE:
             slots.setdefault(task.slot or task.node_id, []).append(task)
-        elif task.status.state.is_terminal:
+        elif task.is_gone:
             yield RemoveTask(task.id)
     if limit < 0:
         return
     for history in slots.values():
         surplus = len(history) - max(limit, 1)
         if surplus > 0:
-            over = [task for task in history[:-1] if task.status.state.is_terminal and not task.is_wanted]
+            over = [task for task in history[:-1] if task.is_gone and not task.is_wanted]
             yield from (RemoveTask(task.id) for task in over[:surplus])

@@ -149,12 +149,12 @@ class DockerEngine:
         check = task.spec.container.healthcheck
         return check is not None and bool(check.test) and not check.is_disabled
 
-    async def wait_exit(self, task: Task) -> TaskStatus:
+    async def wait_exit(self, task: Task, *, watch_health: bool = True) -> TaskStatus:
         """Return when the container has ended, or has turned unhealthy and so failed, though it still runs."""
         try:
             if task.id not in self._containers:
                 await self._inspect(task)
-            cause = await self._wait_end(task)
+            cause = await self._wait_end(task, watch_health and self.has_healthcheck(task))
             container = await self._inspect(task)
         except EngineError as error:
             if error.is_not_found:
@@ -282,10 +282,10 @@ class DockerEngine:
         container: Mapping[str, Any] = await self._client.call("GET", f"containers/{container_id}/json")
         return container
 
-    async def _wait_end(self, task: Task) -> str:
+    async def _wait_end(self, task: Task, watch_health: bool) -> str:
         """Return when the container has ended, or what is wrong with it when it is unhealthy."""
         wait_call = self._client.call("POST", f"{self._path(task)}/wait", deadline_s=None)
-        if not self.has_healthcheck(task):
+        if not watch_health:
             await wait_call
             return ""
         end = asyncio.create_task(wait_call)

@@ -23,7 +23,7 @@ def exit_error(exit_code: int, cause: str = "") -> str:
 
 
 def ended_status(container: Mapping[str, Any], now: float, cause: str = "") -> TaskStatus:
-    """COMPLETE or FAILED for the inspected container that has ended; a `cause` makes exit code 0 a failure too."""
+    """COMPLETE or FAILED for the inspected container; a `cause` other than its end makes exit code 0 a failure too."""
     state = container["State"]
     exit_code = int(state.get("ExitCode", 0))
     error = exit_error(exit_code, cause or (state.get("Error", "") if exit_code else ""))
@@ -34,6 +34,7 @@ def ended_status(container: Mapping[str, Any], now: float, cause: str = "") -> T
         at=now,
         container_id=container["Id"],
         exit_code=exit_code,
+        still_runs=state["Status"] in _LIVE_STATES,
     )
 
 

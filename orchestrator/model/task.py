@@ -30,7 +30,7 @@ class TaskState(IntEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the task's container no longer runs and never will."""
+        """Whether the task is over. Its container has ended too, or is about to be stopped: `TaskStatus.still_runs`."""
         return self > TaskState.RUNNING
 
 
@@ -66,6 +66,8 @@ class TaskStatus:
     exit_code: int | None = None
     host_ports: tuple[tuple[str, int, int], ...] = ()
     """Host-mode ports in use on the node: (protocol, target port, published port)."""
+    still_runs: bool = False
+    """Whether a task that is over was seen unhealthy, not ended: its container still answers what it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,11 @@ class Task:
         if self.is_wanted or self.endpoint is EndpointState.RELEASED:
             return self.desired_state
         return TaskState.RUNNING
+
+    @property
+    def is_gone(self) -> bool:
+        """Over, and nothing is sent to it any more: its addresses and its place are free, and it may be forgotten."""
+        return self.status.state.is_terminal and self.endpoint is EndpointState.RELEASED
 
     @property
     def name(self) -> str:

@@ -6,7 +6,6 @@ from orchestrator.model.errors import AlreadyExists, FailedPrecondition, Forbidd
 from orchestrator.model.network import Network
 from orchestrator.model.service import PublishMode, ServiceSpec
 from orchestrator.model.subnets import overlaps
-from orchestrator.model.task import EndpointState
 from orchestrator.state import actions as act
 from orchestrator.state.change import Change
 from orchestrator.state.cluster_state import ClusterState
@@ -41,8 +40,7 @@ def remove_network(change: Change, action: act.RemoveNetwork) -> None:
     attached = [
         task
         for task in change.state.tasks.values()
-        if not (task.status.state.is_terminal and task.endpoint is EndpointState.RELEASED)
-        and any(attachment.network_id == network.id for attachment in task.attachments)
+        if not task.is_gone and any(attachment.network_id == network.id for attachment in task.attachments)
     ]
     for task in attached:
         if task.is_live:

@@ -87,21 +87,27 @@ def want(change: Change, task: Task, desired: TaskState) -> None:
 
 
 def report_task_status(change: Change, action: act.ReportTaskStatus) -> None:
-    """The agent's arrows; an endpoint starts serving when its task runs and ends with it."""
+    """The agent's arrows; an endpoint starts serving when its task runs and ends with it.
+
+    That of a task which failed by its health is withdrawn as in a planned stop: its container still answers.
+    """
     task = change.state.task(action.task_id)
     check_transition(task.status.state, action.status.state, Owner.AGENT)
-    state, endpoint = action.status.state, task.endpoint
-    if state.is_terminal:
-        endpoint = EndpointState.RELEASED
-    elif state is TaskState.RUNNING and endpoint is EndpointState.ABSENT:
-        endpoint = EndpointState.SERVING
-    if endpoint is not task.endpoint or state.is_terminal:
+    state = action.status.state
+    endpoint: dict[str, Any] = {}
+    if state.is_terminal and action.status.still_runs:
+        endpoint = _withdrawn(change, task)
+    elif state.is_terminal:
+        endpoint = {"endpoint": EndpointState.RELEASED}
+    elif state is TaskState.RUNNING and task.endpoint is EndpointState.ABSENT:
+        endpoint = {"endpoint": EndpointState.SERVING}
+    if endpoint or state.is_terminal:
         change.touch_network()
     _put(
         change,
         task,
+        **endpoint,
         status=action.status,
-        endpoint=endpoint,
         state_since=task.state_since if state is task.status.state else change.at,
         running_since=task.running_since or (change.at if state is TaskState.RUNNING else 0.0),
     )
@@ -133,6 +139,8 @@ def remove_task(change: Change, action: act.RemoveTask) -> None:
     task = change.state.task(action.task_id)
     if not task.status.state.is_terminal:
         raise TransitionRefused(f"task {task.id} is still {task.status.state.name.lower()}")
+    if not task.is_gone:
+        raise TransitionRefused(f"task {task.id} may still be sent to: its endpoint is {task.endpoint}")
     change.state.delete_task(task.id)
     change.touch_network()
 

@@ -153,9 +153,12 @@ async def ends_unhealthy_tasks(bed: EngineBed) -> None:
     health = asyncio.ensure_future(_fails(bed.engine.wait_healthy(task, DEADLINE_S), ""))
     status = await bed.engine.wait_exit(task)
     await health
-    assert status.state is TaskState.FAILED
+    assert (status.state, status.still_runs) == (TaskState.FAILED, True)
     assert "unhealthy container" in status.error
     assert _states(await bed.engine.tasks(), task) == [TaskState.RUNNING]
+    end = asyncio.ensure_future(bed.engine.wait_exit(task, watch_health=False))
+    await bed.engine.stop(task)
+    assert not (await end).still_runs
 
 
 async def stops(bed: EngineBed) -> None:

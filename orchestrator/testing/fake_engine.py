@@ -6,7 +6,7 @@ turns healthy or ends when its script says so at once, or when the test says so.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.interfaces import TaskFailed, TaskRejected
 from orchestrator.model.node import NodeDescription
@@ -120,14 +120,17 @@ class FakeEngine:
         """As the script says."""
         return self._container(task).script.has_healthcheck
 
-    async def wait_exit(self, task: Task) -> TaskStatus:
+    async def wait_exit(self, task: Task, *, watch_health: bool = True) -> TaskStatus:
         """Return when the container has ended or is unhealthy; raise as often as `fail_next` says."""
         self._may_fail("wait_exit")
         container = self._container(task)
         async with container.changed:
-            await container.changed.wait_for(lambda: container.health is False or container.state == "exited")
+            await container.changed.wait_for(
+                lambda: (watch_health and container.health is False) or container.state == "exited"
+            )
         if container.state != "exited":
-            return _moved(self._status(container), TaskState.FAILED, "started", error=UNHEALTHY)
+            sick = _moved(self._status(container), TaskState.FAILED, "started", error=UNHEALTHY)
+            return replace(sick, still_runs=True)
         return self._status(container)
 
     async def stop(self, task: Task) -> None:

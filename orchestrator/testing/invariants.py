@@ -148,7 +148,7 @@ class Invariants:
             for network_id, address in service.virtual_addresses:
                 yield service.id, network_id, address.partition("/")[0]
         for task in self._state.tasks.values():
-            if not task.status.state.is_terminal:
+            if not task.is_gone:
                 for attachment in task.attachments:
                     yield task.id, attachment.network_id, attachment.address
                     if attachment.virtual_address:

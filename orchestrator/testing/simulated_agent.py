@@ -10,7 +10,7 @@ from random import Random
 from orchestrator.agent.task_machine import Step, next_step, resumed_state
 from orchestrator.model.network import NetworkConfiguration
 from orchestrator.model.session import Assignments, Flows, Heartbeat, StatusReport
-from orchestrator.model.task import Task, TaskState, TaskStatus
+from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
 from orchestrator.testing.simulated_clock import SimulatedClock
 
 BAD_IMAGE = "bad"
@@ -24,7 +24,7 @@ class Conditions:
     """How rough life is on a node; probabilities in 0..1, times in seconds."""
 
     failure: float = 0.0
-    """Chance of a task to be rejected, to fail at its start, or to crash within a minute: each."""
+    """Chance of a task to be rejected, to fail at its start, or to crash or turn unhealthy within a minute: each."""
     slow_network: float = 0.0
     """Chance of the kernel to take up to half a minute for a configuration."""
     longest_connection: float = 3.0
@@ -39,6 +39,8 @@ class _Container:
     generation: int = 0
     """Raised with every step: what an interrupted wait had in mind no longer holds."""
     awaited: Step | None = None
+    still_runs: bool = False
+    """It failed by its health, and is to be stopped."""
 
 
 class SimulatedAgent:
@@ -81,6 +83,7 @@ class SimulatedAgent:
         for container in self._containers.values():
             container.busy = False
             container.awaited = None
+            container.still_runs = False
             if TaskState.STARTING <= container.state <= TaskState.RUNNING:
                 container.state = TaskState.FAILED
 
@@ -114,7 +117,7 @@ class SimulatedAgent:
         wanted = {task.id: task for task in assignments.tasks}
         for task_id in [task_id for task_id in self._containers if task_id not in wanted]:
             gone = self._containers.pop(task_id)
-            if gone.state is TaskState.RUNNING:
+            if gone.state is TaskState.RUNNING or gone.still_runs:
                 self._before_stop(gone.task)
         for task in wanted.values():
             known = self._containers.get(task.id)
@@ -132,6 +135,10 @@ class SimulatedAgent:
     def _go_on(self, container: _Container) -> None:
         if container.busy:
             return
+        if container.still_runs and container.task.endpoint is EndpointState.RELEASED:
+            self._before_stop(container.task)
+            container.still_runs = False
+            self._report(container)
         step = next_step(container.state, container.task.ordered_state)
         if step is container.awaited:
             return
@@ -165,7 +172,8 @@ class SimulatedAgent:
         if container.task.spec.container.image == CRASHING_IMAGE:
             self._await(container, self._random.uniform(0.1, 3.0), TaskState.FAILED)
         elif self._random.random() < self._conditions.failure:
-            self._await(container, self._random.uniform(0.1, 60.0), TaskState.FAILED)
+            turns_unhealthy = self._random.random() < 0.5
+            self._await(container, self._random.uniform(0.1, 60.0), TaskState.FAILED, still_runs=turns_unhealthy)
         elif container.task.job_iteration is not None:
             self._await(container, self._random.uniform(0.1, 20.0), TaskState.COMPLETE)
 
@@ -186,13 +194,14 @@ class SimulatedAgent:
 
         self._clock.call_later(delay, end)
 
-    def _await(self, container: _Container, delay: float, state: TaskState) -> None:
+    def _await(self, container: _Container, delay: float, state: TaskState, *, still_runs: bool = False) -> None:
         """Reach a state unless another order comes first."""
         boots, generation = self.boots, container.generation
 
         def end() -> None:
             if (self.boots, container.generation) == (boots, generation):
                 container.awaited = None
+                container.still_runs = still_runs
                 self._reach(container, state)
 
         self._clock.call_later(delay, end)
@@ -209,7 +218,8 @@ class SimulatedAgent:
         self._send(self, StatusReport(((container.task.id, self._status(container)),)))
 
     def _status(self, container: _Container) -> TaskStatus:
-        return TaskStatus(container.state, message=container.state.name.lower(), at=self._clock.now)
+        message = container.state.name.lower()
+        return TaskStatus(container.state, message, at=self._clock.now, still_runs=container.still_runs)
 
     # Network -----------------------------------------------------------------------------------------------
 

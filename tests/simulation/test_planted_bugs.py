@@ -62,6 +62,18 @@ def stop_the_old_before_the_new_serves(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def stop_what_is_unhealthy_at_once(patch: pytest.MonkeyPatch) -> None:
+    report = apply_task.report_task_status
+
+    def report_as_ended(change: Change, action: ReportTaskStatus) -> None:
+        report(change, action)
+        task = change.state.task(action.task_id)
+        if action.status.still_runs:
+            apply_task._put(change, task, endpoint=EndpointState.RELEASED)
+
+    patch.setitem(HANDLERS, ReportTaskStatus, report_as_ended)
+
+
 PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (stop_before_the_drain_is_over, "has connections to it"),
     (stop_at_once, "sends to it"),
@@ -69,6 +81,7 @@ PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
     (see_no_connections, "has connections to it"),
     (serve_before_ready, "serves while it is starting"),
     (stop_the_old_before_the_new_serves, "promised are"),
+    (stop_what_is_unhealthy_at_once, "sends to it"),
 ]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 
 from orchestrator.model.network import Network
 from orchestrator.model.subnets import subnet_of
-from orchestrator.model.task import EndpointState
 from orchestrator.state.cluster_state import ClusterState
 
 
@@ -96,7 +95,7 @@ def _addresses(state: ClusterState) -> Iterator[tuple[str, str]]:
     for service in state.services.values():
         yield from ((network_id, address.partition("/")[0]) for network_id, address in service.virtual_addresses)
     for task in state.tasks.values():
-        if task.status.state.is_terminal and task.endpoint is EndpointState.RELEASED:
+        if task.is_gone:
             continue
         for attachment in task.attachments:
             yield attachment.network_id, attachment.address

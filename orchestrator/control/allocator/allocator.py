@@ -12,7 +12,7 @@ from orchestrator.control.allocator.ports import allocated_ports
 from orchestrator.control.plan import NOTHING, Plan, Situation
 from orchestrator.model.network import Network
 from orchestrator.model.service import EndpointMode, PortConfig, PublishMode, Service
-from orchestrator.model.task import EndpointState, NetworkAttachment, Task, TaskState
+from orchestrator.model.task import NetworkAttachment, Task, TaskState
 from orchestrator.state.actions import Action, AllocateService, AllocateTask, ExplainPending
 from orchestrator.state.cluster_state import ClusterState
 
@@ -92,7 +92,7 @@ def _virtual_addresses(pools: Pools, service: Service) -> Iterator[tuple[str, st
     had = dict(service.virtual_addresses)
     for task in pools.state.tasks_of_service(service.id):
         # The service left the network and is back before its tasks of then are gone: clients still use that address.
-        if not (task.status.state.is_terminal and task.endpoint is EndpointState.RELEASED):
+        if not task.is_gone:
             for attachment in task.attachments:
                 network = pools.state.networks.get(attachment.network_id)
                 if network is not None and attachment.virtual_address:

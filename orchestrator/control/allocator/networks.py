@@ -9,7 +9,6 @@ from orchestrator.model.cluster import DEFAULT_ADDRESS_POOLS, Cluster
 from orchestrator.model.network import FIRST_VNI, INGRESS_NETWORK_NAME, Network
 from orchestrator.model.node import Node
 from orchestrator.model.subnets import overlaps, subnet_of
-from orchestrator.model.task import EndpointState
 from orchestrator.state.actions import Action, CreateNetwork, RemoveNetwork, RemoveNodeGateway, SetNodeGateway
 from orchestrator.state.cluster_state import ClusterState
 
@@ -109,7 +108,7 @@ def removed_networks(state: ClusterState) -> Iterator[Action]:
         used = {
             attachment.network_id
             for task in state.tasks.values()
-            if not (task.status.state.is_terminal and task.endpoint is EndpointState.RELEASED)
+            if not task.is_gone
             for attachment in task.attachments
         }
         yield from (RemoveNetwork(network.id) for network in leaving if network.id not in used)
@@ -122,7 +121,7 @@ def _carried(state: ClusterState, node: Node) -> dict[str, Network]:
         if (network.ingress or network.attachable) and not network.removing
     }
     for task in state.tasks_on_node(node.id):
-        if not task.status.state.is_terminal:
+        if not task.is_gone:
             for attachment in task.attachments:
                 network = state.networks.get(attachment.network_id)
                 if network is not None:

@@ -95,7 +95,7 @@ def loads_of(state: ClusterState, nodes: Iterable[Node], without: frozenset[str]
         for task in state.tasks_on_node(node.id):
             if task.status.state in (TaskState.FAILED, TaskState.REJECTED):
                 load.note_failure(task)
-            elif not task.status.state.is_terminal and task.id not in without and task.status.state > TaskState.PENDING:
+            if not task.is_gone and task.id not in without and task.status.state > TaskState.PENDING:
                 load.add(task)
         loads.append(load)
     return loads

@@ -81,6 +81,20 @@ async def node(scripts: dict[str, Script] | None = None, engine: FakeEngine | No
         await tended.worker.close()
 
 
+UNHEALTHY_LATER = {"web:1": Script(has_healthcheck=True, is_healthy=True)}
+
+
+@contextlib.asynccontextmanager
+async def unhealthy_node() -> AsyncIterator[Node]:
+    """A node whose task ran well and then turned unhealthy, which it has just reported."""
+    async with node(UNHEALTHY_LATER) as tended:
+        await tended.worker.obey([task()])
+        await tended.until_state(S.RUNNING)
+        await tended.engine.set_health("t1", healthy=False)
+        await tended.until_state(S.FAILED)
+        yield tended
+
+
 def test_a_task_is_prepared_started_and_running() -> None:
     async def scenario() -> None:
         async with node() as n1:
@@ -261,18 +275,54 @@ def test_a_stop_waits_until_this_node_itself_no_longer_balances_to_the_task() ->
     asyncio.run(scenario())
 
 
-def test_an_unhealthy_task_is_reported_first_and_stopped_when_the_managers_know() -> None:
+def test_an_unhealthy_task_is_reported_first_and_stopped_when_the_managers_release_it() -> None:
     async def scenario() -> None:
-        async with node({"web:1": Script(has_healthcheck=True, is_healthy=True)}) as n1:
-            await n1.worker.obey([task()])
-            await n1.until_state(S.RUNNING)
-            await n1.engine.set_health("t1", healthy=False)
-            await n1.until_state(S.FAILED)
+        async with unhealthy_node() as n1:
+            failed = n1.status["t1"]
+            assert (failed.still_runs, failed.process_id) == (True, 1)
+            assert dict(n1.worker.process_ids()) == {"t1": 1}
+            # The managers have heard, and want it shut down at once: others still send to it.
+            leaving = replace(released(task(status=failed)), endpoint=EndpointState.WITHDRAWING)
+            await n1.worker.obey([leaving])
             await asyncio.sleep(0.02)
             assert ("stop", "t1") not in n1.engine.calls
-            # The managers have heard, and want it shut down at once: the order must not save the container.
-            await n1.worker.obey([replace(released(task()), status=n1.status["t1"])])
-            await n1.until(lambda: ("stop", "t1") in n1.engine.calls)
+            await n1.worker.obey([replace(leaving, endpoint=EndpointState.RELEASED)])
+            await n1.until(lambda: not n1.status["t1"].still_runs)
+            assert ("stop", "t1") in n1.engine.calls
+            assert n1.status["t1"].error == "dockerexec: unhealthy container"
+
+    asyncio.run(scenario())
+
+
+def test_an_unhealthy_task_that_ends_by_itself_is_not_waited_for() -> None:
+    async def scenario() -> None:
+        async with unhealthy_node() as n1:
+            await n1.engine.end("t1", 1)
+            await n1.until(lambda: not n1.status["t1"].still_runs)
+            assert (n1.status["t1"].state, n1.status["t1"].process_id) == (S.FAILED, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_restarted_worker_stops_an_unhealthy_task_that_was_released_meanwhile() -> None:
+    async def scenario() -> None:
+        async with unhealthy_node() as before:
+            failed = before.status["t1"]
+        engine = FakeEngine(UNHEALTHY_LATER, containers=before.engine.containers)
+        async with node(engine=engine) as after:
+            await after.worker.obey([replace(released(task()), status=failed)])
+            await after.until(lambda: ("stop", "t1") in engine.calls)
+            await after.until(lambda: not dict(after.worker.statuses)["t1"].still_runs)
+
+    asyncio.run(scenario())
+
+
+def test_a_restarted_worker_tells_of_an_unhealthy_task_that_has_ended_meanwhile() -> None:
+    async def scenario() -> None:
+        async with node() as n1:
+            await n1.worker.obey([task(status=TaskStatus(S.FAILED, error="unhealthy", still_runs=True))])
+            await n1.until_state(S.FAILED)
+            assert (n1.status["t1"].error, n1.status["t1"].still_runs) == ("unhealthy", False)
 
     asyncio.run(scenario())
 

@@ -4,7 +4,16 @@ from orchestrator.control import task_reaper
 from orchestrator.control.slots import new_task
 from orchestrator.model.cluster import ClusterSpec
 from orchestrator.model.task import TaskState
-from orchestrator.state.actions import CreateTask, LoseTask, RemoveNode, RemoveService, RemoveTask, SetDesiredState
+from orchestrator.state.actions import (
+    ConfirmWithdrawal,
+    CreateTask,
+    LoseTask,
+    ReleaseEndpoint,
+    RemoveNode,
+    RemoveService,
+    RemoveTask,
+    SetDesiredState,
+)
 from tests.builders import Scene, a_node, a_spec, a_task_running
 
 
@@ -54,6 +63,17 @@ def test_tasks_of_a_removed_service_go_when_they_are_over() -> None:
     scene.apply(RemoveService("web-id"))
     assert actions(scene) == ()
     scene.report(task.id, TaskState.SHUTDOWN)
+    assert actions(scene) == (RemoveTask(task.id),)
+
+
+def test_a_failed_task_that_still_answers_is_not_forgotten() -> None:
+    scene = a_scene(limit=1)
+    task = a_task_running(scene, "web-id", "n1")
+    scene.report(task.id, TaskState.FAILED, still_runs=True)
+    scene.apply(SetDesiredState(task.id, TaskState.SHUTDOWN))
+    a_task_running(scene, "web-id", "n1")
+    assert actions(scene) == ()
+    scene.apply(ConfirmWithdrawal(task.id), ReleaseEndpoint(task.id))
     assert actions(scene) == (RemoveTask(task.id),)
 
 

@@ -108,6 +108,31 @@ def test_a_task_that_ends_leaves_the_balancers_at_once() -> None:
     assert scene.state.network_revision > revision
 
 
+def test_a_task_that_fails_by_its_health_is_withdrawn_like_one_that_is_stopped() -> None:
+    scene = a_scene()
+    task = a_task_running(scene, "web-id", "n1")
+    scene.report(task.id, TaskState.FAILED, still_runs=True)
+    failed = scene.state.task(task.id)
+    assert (failed.endpoint, failed.is_gone) == (EndpointState.WITHDRAWING, False)
+    assert failed.withdrawn_revision == scene.state.network_revision
+    with pytest.raises(TransitionRefused, match="its endpoint is withdrawing"):
+        scene.apply(RemoveTask(task.id))
+    scene.apply(ConfirmWithdrawal(task.id), ReleaseEndpoint(task.id))
+    assert scene.state.task(task.id).is_gone
+    scene.apply(RemoveTask(task.id))
+
+
+def test_a_task_that_fails_by_its_health_while_it_drains_goes_on_draining() -> None:
+    scene = a_scene()
+    task = a_task_running(scene, "web-id", "n1")
+    scene.apply(SetDesiredState(task.id, TaskState.SHUTDOWN))
+    scene.apply(ConfirmWithdrawal(task.id))
+    scene.report(task.id, TaskState.FAILED, still_runs=True)
+    assert scene.state.task(task.id).endpoint is EndpointState.DRAINING
+    scene.report(task.id, TaskState.FAILED)
+    assert scene.state.task(task.id).is_gone
+
+
 def test_what_is_wanted_is_never_lowered() -> None:
     scene = a_scene()
     task = a_task_running(scene, "web-id", "n1")

@@ -120,6 +120,17 @@ def test_resources_are_counted_as_tasks_are_placed() -> None:
     assert error(plan) == "no suitable node (insufficient resources on 2 nodes)"
 
 
+def test_a_failed_task_that_still_answers_keeps_its_resources() -> None:
+    scene = Scene([a_node("n1", resources=Resources(1_000_000_000))])
+    scene.create(a_spec(reservations=ONE_CPU))
+    failed = a_task_running(scene, "web-id", "n1")
+    scene.report(failed.id, TaskState.FAILED, still_runs=True)
+    scene.apply(CreateTask(new_task(scene.state.service("web-id"), 1, lambda: "next")), AllocateTask("next", ()))
+    assert error(scheduler.reconcile(scene.situation)) == "no suitable node (insufficient resources on 1 node)"
+    scene.report(failed.id, TaskState.FAILED)
+    assert placed(scheduler.reconcile(scene.situation)) == {"n1": 1}
+
+
 def test_the_same_explanation_is_not_written_twice() -> None:
     scene = Scene()
     plan = schedule([], a_spec(), scene=scene)
