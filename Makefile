@@ -10,7 +10,7 @@ BENCH ?= short
 
 SOAK := soak-parts soak-updates soak-changes soak-faults soak-clusters
 TIMES ?= 10
-CHANGES := $(addprefix tests/cluster/test_, $(addsuffix .py, planned_changes scale_and_drain single_replica slow_requests \
+CHANGES := $(addprefix tests/cluster/test_, $(addsuffix .py, planned_changes failing_versions scale_and_drain single_replica slow_requests \
   healthcheck source_ports traffic_shapes edge))
 FAULTS ?= 20
 

@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pytest_swarm.ledger import rate_bound
+
 # The plugin's own part of a test's id, wherever pytest has put it among the parameters.
 _REPETITION = re.compile(r"(?<=[\[-])run\d+(-|(?=\]))")
 
@@ -40,8 +42,7 @@ def _row(scenario: str, runs: Sequence[Run]) -> dict[str, Any]:
         "sent": sent,
         "lost": lost,
         "most in a run": max(run["lost"] for run in runs),
-        # The rule of three: what no loss in so many requests proves at 95 %.
-        "true rate below": f"3/{sent}" if sent and not lost else None,
+        "true rate below": rate_bound(sent) if sent and not lost else None,
         "duplicate": sum(run["classes"]["duplicate"] for run in runs),
         "longest gap s": max(run["longest_gap_seconds"] for run in runs),
         "p99 s, worst": max((run["p99_seconds"] for run in runs if run["p99_seconds"] is not None), default=None),

@@ -1,0 +1,50 @@
+"""A new version that serves and then fails: the update rolls back, and what its tasks still answer is not lost.
+
+A version that never serves is among `test_planned_changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_swarm.cluster import Cluster
+from pytest_swarm.load import Load
+from pytest_swarm.service import Service
+from tests.cluster.command_line import begin_update, noted, tasks_of, wait_for_update
+from tests.cluster.conftest import IMAGE, QUICK
+from tests.cluster.losses import assert_nothing_lost
+
+pytestmark = pytest.mark.cluster
+
+NEW = f"{IMAGE}:2"
+USERS = 10
+REQUESTS = 1500
+ROLL_BACK = ["--update-failure-action", "rollback", "--update-monitor", "5s"]
+HEALTHY_ONCE = [
+    "--health-cmd=test ! -e /tmp/seen && : > /tmp/seen",
+    "--health-interval=500ms",
+    "--health-retries=2",
+]
+"""Healthy the first time it is asked, and never again."""
+
+
+@pytest.mark.parametrize("order", ["stop-first", "start-first"])
+def test_a_version_that_turns_unhealthy_is_rolled_back_and_nothing_is_lost(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load, order: str
+) -> None:
+    web = deploy(replicas=3, env=QUICK, order=order)
+
+    with load(web, users=USERS, requests=REQUESTS, targets="all-nodes") as run, noted(swarm, "rollback by failure"):
+        begin_update(swarm.leader, web.name, "--image", NEW, *ROLL_BACK, *HEALTHY_ONCE)
+        wait_for_update(swarm.leader, web.name, "rollback_completed")
+
+    assert_nothing_lost(run)
+    assert any("unhealthy container" in task["Error"] for task in _failed(swarm, web))
+
+
+def _failed(swarm: Cluster, web: Service) -> list[dict[str, str]]:
+    """The new version's tasks that failed."""
+    tasks = tasks_of(swarm.leader, web.name)
+    return [task for task in tasks if task["Image"] == NEW and task["CurrentState"].startswith("Failed")]
