@@ -14,6 +14,7 @@ from typing import Protocol
 
 import aiohttp
 
+from orchestrator.duties import end_duties, first_ended
 from orchestrator.model.limits import MAX_MANAGER_MESSAGE_BYTES
 from orchestrator.model.node import NodeTrust
 from orchestrator.model.session import (
@@ -191,18 +192,14 @@ class Session:
         self._outbox = asyncio.Queue(OUTBOX_SIZE)
         self.connected_to = address
         await socket.send_bytes(encode_message(await self._parts.hello()))
-        work = (self._post(socket), self._beat(), self._listen(socket))
-        duties = [asyncio.create_task(duty) for duty in work]
         try:
-            done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
-            for duty in done:
-                duty.result()
+            for duty in await first_ended(self._post(socket), self._beat(), self._listen(socket)):
+                if duty:
+                    duty.result()
         finally:
             self._outbox = None
             self.connected_to = None
-            for duty in (*duties, *self._logs.values()):
-                duty.cancel()
-            await asyncio.gather(*duties, *self._logs.values(), return_exceptions=True)
+            await end_duties(*self._logs.values())
             self._logs.clear()
 
     async def _post(self, socket: aiohttp.ClientWebSocketResponse) -> None:

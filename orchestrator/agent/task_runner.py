@@ -10,6 +10,7 @@ from orchestrator import clock
 from orchestrator.agent.readiness import ReadinessGate
 from orchestrator.agent.task_machine import INTERRUPTIBLE, Step, next_step
 from orchestrator.backoff import Backoff
+from orchestrator.duties import first_ended
 from orchestrator.interfaces import Engine, TaskFailed, TaskFiles, TaskRejected
 from orchestrator.model.files import FilePayload
 from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
@@ -100,16 +101,9 @@ class TaskRunner:
         await self._engine.remove(self.task)
 
     async def _interruptible(self, step: Step) -> None:
-        doing = asyncio.ensure_future(self._steps[step]())
-        order = asyncio.ensure_future(self._order_changed.wait())
-        try:
-            await asyncio.wait((doing, order), return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                doing.result()
-        finally:
-            for future in (doing, order):
-                future.cancel()
-            await asyncio.gather(doing, order, return_exceptions=True)
+        doing, _ = await first_ended(self._steps[step](), self._order_changed.wait())
+        if doing:
+            doing.result()
 
     async def _prepare(self) -> None:
         self._observe(TaskState.PREPARING, "preparing")
@@ -128,38 +122,28 @@ class TaskRunner:
         self._put_status(replace(started, state=TaskState.STARTING, message="starting", at=clock.now()))
 
     async def _await_readiness(self) -> None:
-        exited = asyncio.ensure_future(self._engine.wait_exit(self.task))
-        ready = asyncio.ensure_future(self._readiness.wait(self.task, self.status.process_id))
-        try:
-            await asyncio.wait((exited, ready), return_when=asyncio.FIRST_COMPLETED)
-            if exited.done():
-                self._end(exited.result())
-            else:
-                ready.result()
-                self._observe(TaskState.RUNNING, "started")
-        finally:
-            for future in (exited, ready):
-                future.cancel()
-            await asyncio.gather(exited, ready, return_exceptions=True)
+        exited, ready = await first_ended(
+            self._engine.wait_exit(self.task), self._readiness.wait(self.task, self.status.process_id)
+        )
+        if exited:
+            self._end(exited.result())
+        elif ready:
+            ready.result()
+            self._observe(TaskState.RUNNING, "started")
 
     async def _await_exit(self) -> None:
         self._end(await self._engine.wait_exit(self.task))
 
     async def _stop_once_released(self) -> None:
         """Stop a task that failed by its health: it still answers, and so is drained like one stopped by plan."""
-        ended = asyncio.ensure_future(self._engine.wait_exit(self.task, watch_health=False))
-        released = asyncio.ensure_future(self._released.wait())
-        timeout = WITHDRAWAL_DEADLINE_S + switches_of(self.task.labels).drain_timeout
-        try:
-            done, _ = await asyncio.wait((ended, released), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if ended in done:
-                ended.result()
-            elif not done:
-                logger.warning("stopping a failed task that was not released in %gs task=%s", timeout, self.task.id)
-        finally:
-            for future in (ended, released):
-                future.cancel()
-            await asyncio.gather(ended, released, return_exceptions=True)
+        timeout_s = WITHDRAWAL_DEADLINE_S + switches_of(self.task.labels).drain_timeout
+        ended, released = await first_ended(
+            self._engine.wait_exit(self.task, watch_health=False), self._released.wait(), timeout_s=timeout_s
+        )
+        if ended:
+            ended.result()
+        elif not released:
+            logger.warning("stopping a failed task that was not released in %gs task=%s", timeout_s, self.task.id)
         await self._stop_unbalanced()
         self._put_status(replace(self.status, still_runs=False, process_id=0, host_ports=()))
 

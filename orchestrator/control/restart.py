@@ -71,11 +71,16 @@ def _recent(restarts: tuple[float, ...], policy: RestartPolicy, now: float) -> t
 
 
 def replacement(situation: Situation, service: Service, key: SlotKey, over: Task) -> Task:
-    """The task that takes the place of one that ended or was lost; after a failure it waits the restart delay."""
+    """The task that takes the place of one that ended or was lost; after a failure it waits the restart delay.
+
+    Another version starts at once and with a clean record: the attempts and the delay are those of what failed
+    (swarmkit's updater waits no restart delay either). So a rollback does not leave a slot empty longer than it must.
+    """
+    if over.spec_version != service.spec_version:
+        return new_task(service, key, situation.new_id)
     policy = restart_policy(over)
     restarts: tuple[float, ...] = ()
-    # A new spec starts with a clean record, as in swarm mode.
-    if policy.max_attempts and over.spec_version == service.spec_version:
+    if policy.max_attempts:
         restarts = (*_recent(over.restarts, policy, situation.now), situation.now)
     made = new_task(service, key, situation.new_id, restarts=restarts)
     if not over.status.state.is_terminal or not node_suits(situation.state.nodes.get(over.node_id), over):

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from orchestrator import clock
+from orchestrator.duties import first_ended
 from orchestrator.executor import status_rules
 from orchestrator.executor.container_rules import (
     FILES_DIRECTORY,
@@ -284,23 +285,18 @@ class DockerEngine:
 
     async def _wait_end(self, task: Task, watch_health: bool) -> str:
         """Return when the container has ended, or what is wrong with it when it is unhealthy."""
-        wait_call = self._client.call("POST", f"{self._path(task)}/wait", deadline_s=None)
-        if not watch_health:
-            await wait_call
-            return ""
-        end = asyncio.create_task(wait_call)
-        sick = asyncio.create_task(self._wait_health(task, "unhealthy"))
-        try:
-            await asyncio.wait((end, sick), return_when=asyncio.FIRST_COMPLETED)
-            if end.done() or not _turned(sick, task):
-                await end
-                return ""
-            logger.warning("container is unhealthy", extra={"task_id": task.id})
-            return status_rules.UNHEALTHY
-        finally:
-            for waiter in (end, sick):
-                waiter.cancel()
-            await asyncio.gather(end, sick, return_exceptions=True)
+        if watch_health:
+            end, sick = await first_ended(self._wait_exit(task), self._wait_health(task, "unhealthy"))
+            if end:
+                return end.result()
+            if sick and _turned(sick, task):
+                logger.warning("container is unhealthy", extra={"task_id": task.id})
+                return status_rules.UNHEALTHY
+        return await self._wait_exit(task)
+
+    async def _wait_exit(self, task: Task) -> str:
+        await self._client.call("POST", f"{self._path(task)}/wait", deadline_s=None)
+        return ""
 
     async def _wait_health(self, task: Task, wanted: str) -> None:
         """Return when the container's health is `wanted`; raise `TaskFailed` when it can no longer become so."""

@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from orchestrator import clock
+from orchestrator.duties import first_ended
 from orchestrator.interfaces import Store
 from orchestrator.model.errors import LostLeadership, NoLeader, Unavailable
 
@@ -141,17 +142,11 @@ class Forwarder:
     async def _while_it_leads(
         self, leader: str, exchange: Coroutine[Any, Any, web.StreamResponse]
     ) -> web.StreamResponse:
-        asking = asyncio.create_task(exchange)
-        deposed = asyncio.create_task(self._leaders.wait_other(leader))
-        try:
-            await asyncio.wait((asking, deposed), return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                raise _Deposed
-            return asking.result()
-        finally:
-            for task in (asking, deposed):
-                task.cancel()
-            await asyncio.gather(asking, deposed, return_exceptions=True)
+        asking, _ = await first_ended(exchange, self._leaders.wait_other(leader))
+        if not asking:
+            raise _Deposed
+        response: web.StreamResponse = asking.result()
+        return response
 
     async def _settle(self, leader: str, deadline: float) -> None:
         """Give the managers time to notice what the request has: that this leader does not answer."""

@@ -28,6 +28,12 @@ HEALTHY_ONCE = [
     "--health-retries=2",
 ]
 """Healthy the first time it is asked, and never again."""
+DIES_SOON = [
+    "--entrypoint=sh -c '/docker-swarm-test & sleep 1; exit 3'",
+    "--restart-max-attempts=1",
+    "--update-delay=2s",
+]
+"""Serves for a second and then fails; the delay is longer than that, so that one replica has died before the next."""
 
 
 @pytest.mark.parametrize("order", ["stop-first", "start-first"])
@@ -42,6 +48,23 @@ def test_a_version_that_turns_unhealthy_is_rolled_back_and_nothing_is_lost(
 
     assert_nothing_lost(run)
     assert any("unhealthy container" in task["Error"] for task in _failed(swarm, web))
+
+
+@pytest.mark.parametrize("order", ["stop-first", "start-first"])
+def test_a_version_that_dies_costs_no_more_than_it_had_in_flight(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load, order: str
+) -> None:
+    web = deploy(replicas=3, env=QUICK, order=order)
+
+    with load(web, users=USERS, requests=REQUESTS, targets="all-nodes") as run, noted(swarm, "rollback by failure"):
+        begin_update(swarm.leader, web.name, "--image", NEW, *ROLL_BACK, *DIES_SOON)
+        wait_for_update(swarm.leader, web.name, "rollback_completed")
+
+    failed = _failed(swarm, web)
+    ledger = run.ledger
+    assert failed
+    assert {event.version for loss in ledger.losses for event in loss.received} <= {"2"}
+    assert ledger.lost <= USERS * len(failed)
 
 
 def _failed(swarm: Cluster, web: Service) -> list[dict[str, str]]:

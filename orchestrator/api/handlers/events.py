@@ -12,6 +12,7 @@ from orchestrator.api.context import CONTEXT, Context
 from orchestrator.api.convert.event import event_to_wire, matches, moment
 from orchestrator.api.list_filters import Filters, parse_filters
 from orchestrator.control.cluster_events import event_of
+from orchestrator.duties import first_ended
 from orchestrator.state.cluster_state import ClusterState
 
 DISCONNECT_CHECK_S = 5.0
@@ -92,11 +93,10 @@ class _Merged:
         unsubscribe = self._cluster.subscribe(self._changed.set) if self._cluster else None
         # The past is told before anything that comes.
         await self._tell()
-        duties = [asyncio.create_task(duty) for duty in (self._copy(engine), self._follow())]
         try:
-            done, _ = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
-            for duty in done:
-                duty.result()
+            for duty in await first_ended(self._copy(engine), self._follow()):
+                if duty:
+                    duty.result()
             await self._tell()
         except ConnectionError:
             # The client has gone: nobody waits for the rest.
@@ -104,9 +104,6 @@ class _Merged:
         finally:
             if unsubscribe is not None:
                 unsubscribe()
-            for duty in duties:
-                duty.cancel()
-            await asyncio.gather(*duties, return_exceptions=True)
 
     async def _copy(self, engine: AsyncIterator[bytes]) -> None:
         async for line in engine:

@@ -1,5 +1,7 @@
 """Restart policies, delays, and the start of prepared tasks."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.control import replicated, restart
@@ -13,6 +15,7 @@ from orchestrator.state.actions import (
     SetDesiredState,
     SetNodeState,
     UpdateNodeSpec,
+    UpdateService,
 )
 from tests.builders import Scene, a_node, a_spec, a_task_running
 
@@ -93,6 +96,22 @@ def test_no_delay_when_the_node_is_to_blame(how: str) -> None:
         scene.report(task.id, TaskState.FAILED)
     (new,) = created(scene)
     assert new.desired_state is TaskState.RUNNING
+
+
+def test_another_version_starts_at_once_and_with_a_clean_record() -> None:
+    scene, task = a_scene(RestartPolicy(delay=5.0, max_attempts=3))
+    scene.now += 100.0
+    service = scene.state.service("web-id")
+    container = replace(service.spec.task.container, image="web:2")
+    spec = replace(service.spec, task=replace(service.spec.task, container=container))
+    scene.apply(UpdateService("web-id", service.version, spec))
+    scene.report(task.id, TaskState.FAILED)
+    (new,) = created(scene)
+    assert (new.spec_version, new.desired_state, new.restarts) == (
+        scene.state.service("web-id").spec_version,
+        TaskState.RUNNING,
+        (),
+    )
 
 
 def test_attempts_are_limited_for_ever_without_a_window() -> None:
