@@ -5,12 +5,13 @@ A version that never serves is among `test_planned_changes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import pytest
 
 from pytest_swarm.cluster import Cluster
-from pytest_swarm.load import Load
+from pytest_swarm.load import Load, LoadRun
 from pytest_swarm.service import Service
 from tests.cluster.command_line import begin_update, noted, tasks_of, wait_for_update
 from tests.cluster.conftest import IMAGE, QUICK
@@ -36,38 +37,35 @@ DIES_SOON = [
 """Serves for a second and then fails; the delay is longer than that, so that one replica has died before the next."""
 
 
-@pytest.mark.parametrize("order", ["stop-first", "start-first"])
-def test_a_version_that_turns_unhealthy_is_rolled_back_and_nothing_is_lost(
-    swarm: Cluster, deploy: Callable[..., Service], load: Load, order: str
-) -> None:
-    web = deploy(replicas=3, env=QUICK, order=order)
+class RollBack(Protocol):
+    """Under load, update to a version that fails, until it is rolled back: the load's run and the tasks that failed."""
 
-    with load(web, users=USERS, requests=REQUESTS, targets="all-nodes") as run, noted(swarm, "rollback by failure"):
-        begin_update(swarm.leader, web.name, "--image", NEW, *ROLL_BACK, *HEALTHY_ONCE)
-        wait_for_update(swarm.leader, web.name, "rollback_completed")
+    def __call__(self, *update_options: str) -> tuple[LoadRun, Sequence[Mapping[str, str]]]: ...
+
+
+@pytest.fixture(params=["stop-first", "start-first"])
+def roll_back(request: pytest.FixtureRequest, swarm: Cluster, deploy: Callable[..., Service], load: Load) -> RollBack:
+    def update(*options: str) -> tuple[LoadRun, Sequence[Mapping[str, str]]]:
+        web = deploy(replicas=3, env=QUICK, order=request.param)
+        with load(web, users=USERS, requests=REQUESTS, targets="all-nodes") as run, noted(swarm, "rollback by failure"):
+            begin_update(swarm.leader, web.name, "--image", NEW, *ROLL_BACK, *options)
+            wait_for_update(swarm.leader, web.name, "rollback_completed")
+        tasks = tasks_of(swarm.leader, web.name)
+        return run, [task for task in tasks if task["Image"] == NEW and task["CurrentState"].startswith("Failed")]
+
+    return update
+
+
+def test_a_version_that_turns_unhealthy_is_rolled_back_and_nothing_is_lost(roll_back: RollBack) -> None:
+    run, failed = roll_back(*HEALTHY_ONCE)
 
     assert_nothing_lost(run)
-    assert any("unhealthy container" in task["Error"] for task in _failed(swarm, web))
+    assert any("unhealthy container" in task["Error"] for task in failed)
 
 
-@pytest.mark.parametrize("order", ["stop-first", "start-first"])
-def test_a_version_that_dies_costs_no_more_than_it_had_in_flight(
-    swarm: Cluster, deploy: Callable[..., Service], load: Load, order: str
-) -> None:
-    web = deploy(replicas=3, env=QUICK, order=order)
+def test_a_version_that_dies_costs_no_more_than_it_had_in_flight(roll_back: RollBack) -> None:
+    run, failed = roll_back(*DIES_SOON)
 
-    with load(web, users=USERS, requests=REQUESTS, targets="all-nodes") as run, noted(swarm, "rollback by failure"):
-        begin_update(swarm.leader, web.name, "--image", NEW, *ROLL_BACK, *DIES_SOON)
-        wait_for_update(swarm.leader, web.name, "rollback_completed")
-
-    failed = _failed(swarm, web)
-    ledger = run.ledger
     assert failed
-    assert {event.version for loss in ledger.losses for event in loss.received} <= {"2"}
-    assert ledger.lost <= USERS * len(failed)
-
-
-def _failed(swarm: Cluster, web: Service) -> list[dict[str, str]]:
-    """The new version's tasks that failed."""
-    tasks = tasks_of(swarm.leader, web.name)
-    return [task for task in tasks if task["Image"] == NEW and task["CurrentState"].startswith("Failed")]
+    assert {event.version for loss in run.ledger.losses for event in loss.received} <= {"2"}
+    assert run.lost <= USERS * len(failed)
