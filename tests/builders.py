@@ -46,6 +46,7 @@ def a_node(
     engine_labels: Mapping[str, str] | None = None,
     address: str = "10.9.0.1",
     resources: Resources | None = None,
+    plugins: tuple[tuple[str, str], ...] = (),
     gateways: tuple[tuple[str, str], ...] = (),
 ) -> Node:
     """A ready worker called after its id, unless said otherwise."""
@@ -56,6 +57,7 @@ def a_node(
             hostname=f"host-{node_id}",
             engine_labels=tuple(sorted((engine_labels or {}).items())),
             resources=resources or Resources(4_000_000_000, 8 << 30),
+            plugins=plugins,
         ),
         address=address,
         role=role,

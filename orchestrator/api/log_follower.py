@@ -31,7 +31,7 @@ class LogFollower:
         """None = look at the state again."""
 
     async def frames(self) -> AsyncIterator[LogFrame]:
-        """Every log's frames as they come."""
+        """Every log's frames as they come; a log that fails ends them with its error."""
         unsubscribe = self._cluster.subscribe(self._look_again)
         try:
             self._open_logs(self._options)
@@ -39,6 +39,7 @@ class LogFollower:
                 frame = await self._frames.get()
                 if frame is not None:
                     yield frame
+                self._raise_if_a_log_failed()
                 # What a later task writes is all new: `--tail` speaks of what was there before.
                 self._open_logs(replace(self._options, tail="all"))
         finally:
@@ -46,6 +47,11 @@ class LogFollower:
             for pump in self._pumps.values():
                 pump.cancel()
             await asyncio.gather(*self._pumps.values(), return_exceptions=True)
+
+    def _raise_if_a_log_failed(self) -> None:
+        for pump in self._pumps.values():
+            if pump.done():
+                pump.result()
 
     def _look_again(self) -> None:
         # When it is full the reader looks at the state anyway, after the next frame.
@@ -67,6 +73,8 @@ class LogFollower:
                 self._pumps[task.id] = asyncio.create_task(self._pump(wanted), name=f"log of {task.id}")
 
     async def _pump(self, request: LogRequest) -> None:
-        async for frame in self._cluster.logs([request]):
-            await self._frames.put(frame)
-        self._look_again()
+        try:
+            async for frame in self._cluster.logs([request]):
+                await self._frames.put(frame)
+        finally:
+            self._look_again()

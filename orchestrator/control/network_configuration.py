@@ -161,7 +161,3 @@ def _peers_of(state: ClusterState, node_id: str) -> tuple[Peer, ...]:
         by_address.pop(own.address, None)
     others = sorted(by_address.values(), key=lambda other: other.id)
     return tuple(Peer(other.id, other.address) for other in others if other.id != node_id)
-
-
-def _in_order(state: ClusterState) -> list[Node]:
-    return sorted(state.nodes.values(), key=lambda node: node.id)

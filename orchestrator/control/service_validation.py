@@ -7,8 +7,9 @@ labels that switch the zero-loss machinery must be readable. Pure.
 import re
 from collections.abc import Iterable
 
-from orchestrator.control.constraints import parse_constraint
+from orchestrator.control.constraints import ENGINE_LABEL, NODE_LABEL, parse_constraint
 from orchestrator.model.errors import BadConstraint, InvalidArgument, NotSupported
+from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import (
     ContainerSpec,
     EndpointMode,
@@ -23,6 +24,8 @@ from orchestrator.model.service import (
     TaskSpec,
     UpdateConfig,
 )
+from orchestrator.model.task import Task
+from orchestrator.model.templates import expand_container
 from orchestrator.model.zero_loss import switches_of
 
 MIN_NANO_CPUS = 1_000_000
@@ -77,13 +80,14 @@ def _validate_task(task: TaskSpec) -> None:
     _validate_restart(task.restart)
     if task.placement is not None:
         _validate_constraints(task.placement.constraints)
+        _validate_preferences(task.placement.spread)
         if task.placement.max_replicas < 0:
             raise InvalidArgument("TaskSpec: max replicas per node cannot be negative")
     if any(reference.driver_options for reference in task.networks):
         raise NotSupported("driver options of a network attachment are not supported")
     _validate_references("secret", task.container.secrets)
     _validate_references("config", task.container.configs)
-    _validate_container(task.container)
+    _validate_container(_example(task))
 
 
 def _validate_resources(resources: Resources | None) -> None:
@@ -121,6 +125,16 @@ def _validate_constraints(constraints: Iterable[str]) -> None:
             raise BadConstraint(str(error)) from error
 
 
+def _validate_preferences(descriptors: Iterable[str]) -> None:
+    """Swarm mode takes any descriptor, and spreads over nothing by one it does not know."""
+    for descriptor in descriptors:
+        if not descriptor.startswith((NODE_LABEL, ENGINE_LABEL)) or descriptor in (NODE_LABEL, ENGINE_LABEL):
+            raise NotSupported(
+                f"placement preference 'spread={descriptor}' is not supported: "
+                f"give spread={NODE_LABEL}<label> or spread={ENGINE_LABEL}<label>"
+            )
+
+
 def _validate_references(kind: str, references: Iterable[FileReference]) -> None:
     targets: dict[str, str] = {}
     for reference in references:
@@ -136,6 +150,12 @@ def _validate_references(kind: str, references: Iterable[FileReference]) -> None
                 f"have a conflicting target: '{reference.target}'"
             )
         targets[reference.target] = reference.object_name
+
+
+def _example(task: TaskSpec) -> ContainerSpec:
+    """The container as some task of some node would have it: what cannot be filled in there cannot be anywhere."""
+    example = Task("taskid", "serviceid", "servicename", 1, task, 1, node_id="nodeid")
+    return expand_container(example, NodeDescription("nodeHostname"))
 
 
 def _validate_container(container: ContainerSpec) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.executor.task_files_rules import mounts_of
-from orchestrator.executor.template_rules import expand_template
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import ContainerSpec, HealthConfig, LogDriver, Mount, PortConfig, PublishMode, TaskSpec
 from orchestrator.model.task import NetworkAttachment, Task
+from orchestrator.model.templates import expand_container
 
 JSONObject = dict[str, Any]
 
@@ -64,19 +64,19 @@ def create_body(
     `network_name` gives the engine's name of a cluster network.
     Raises `InvalidArgument` when the task cannot be expressed: a bad template, malformed options.
     """
-    container = task.spec.container
+    container = expand_container(task, node)
     host_ports = tuple(port for port in task.ports if port.publish_mode is PublishMode.HOST)
     body: JSONObject = {
         "Image": container.image,
-        "Hostname": expand_template(container.hostname, task, node),
-        "Env": [*(expand_template(variable, task, node) for variable in container.env), *_claimed(task)],
+        "Hostname": container.hostname,
+        "Env": [*container.env, *_claimed(task)],
         "User": container.user,
         "WorkingDir": container.directory,
         "Tty": container.tty,
         "OpenStdin": container.open_stdin,
         "Labels": dict(container.labels) | _system_labels(task),
         "ExposedPorts": {_port_key(port): {} for port in host_ports},
-        "HostConfig": _host_config(task, node, host_ports, nameservers, files_directory, resolver_file)
+        "HostConfig": _host_config(task, container, host_ports, nameservers, files_directory, resolver_file)
         | {"NetworkMode": network_name(task.attachments[0].network_id) if task.attachments else "default"},
         "NetworkingConfig": {"EndpointsConfig": _first_endpoint(task, network_name)},
     }
@@ -121,17 +121,16 @@ def _system_labels(task: Task) -> dict[str, str]:
 
 def _host_config(
     task: Task,
-    node: NodeDescription,
+    container: ContainerSpec,
     host_ports: tuple[PortConfig, ...],
     nameservers: tuple[str, ...],
     files_directory: str,
     resolver_file: str,
 ) -> JSONObject:
-    container = task.spec.container
     config: JSONObject = {
         "RestartPolicy": {"Name": "no"},
         "Mounts": [
-            *(_mount(mount, task, node) for mount in container.mounts),
+            *(_mount(mount) for mount in container.mounts),
             *mounts_of(task, files_directory),
             *_resolver_mount(container, resolver_file),
         ],
@@ -154,8 +153,6 @@ def _host_config(
     }
     if container.init is not None:
         config["Init"] = container.init
-    if container.isolation:
-        config["Isolation"] = container.isolation
     return config
 
 
@@ -183,21 +180,17 @@ def _healthcheck(check: HealthConfig) -> JSONObject:
     return body
 
 
-def _mount(mount: Mount, task: Task, node: NodeDescription) -> JSONObject:
+def _mount(mount: Mount) -> JSONObject:
     body: JSONObject = {
         "Type": mount.type,
-        "Source": expand_template(mount.source, task, node),
-        "Target": expand_template(mount.target, task, node),
+        "Source": mount.source,
+        "Target": mount.target,
         "ReadOnly": mount.read_only,
     }
     if mount.consistency:
         body["Consistency"] = mount.consistency
     if mount.options:
-        options = _parse_object(mount.options, "mount options")
-        if mount.type == "volume":
-            for values in (options.get("Labels") or {}, (options.get("DriverConfig") or {}).get("Options") or {}):
-                values.update({name: expand_template(value, task, node) for name, value in values.items()})
-        body[_OPTIONS_FIELD.get(mount.type, "BindOptions")] = options
+        body[_OPTIONS_FIELD.get(mount.type, "BindOptions")] = _parse_object(mount.options, "mount options")
     return body
 
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.executor.task_files_rules import TaskFile, files_of
-from orchestrator.executor.template_rules import expand_payload
 from orchestrator.interfaces import TaskRejected
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.files import FilePayload
 from orchestrator.model.node import NodeDescription
 from orchestrator.model.task import Task
+from orchestrator.model.templates import expand_payload
 
 MEMORY_FILE_SYSTEMS = ("tmpfs", "ramfs")
 _MOUNT = re.compile(r"^\S+ \S+ \S+ \S+ (\S+) .* - (\S+) ", re.MULTILINE)

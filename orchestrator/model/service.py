@@ -280,7 +280,6 @@ class TaskSpec:
     networks: tuple[NetworkReference, ...] = ()
     log_driver: LogDriver | None = None
     force_update: int = 0
-    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)

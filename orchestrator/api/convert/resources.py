@@ -7,13 +7,16 @@ from orchestrator.model.service import LogDriver, Resources
 
 
 def resources_from_wire(resources: wire.Resources) -> Resources:
-    """What a task reserves."""
-    amounts = (item.discrete_resource_spec for item in resources.generic_resources)
+    """What a task reserves; amounts of one kind are added up."""
+    amounts: dict[str, int] = {}
+    for item in resources.generic_resources:
+        if (amount := item.discrete_resource_spec) is not None:
+            amounts[amount.kind] = amounts.get(amount.kind, 0) + amount.value
     names = (item.named_resource_spec for item in resources.generic_resources)
     return Resources(
         nano_cpus=resources.nano_cpus,
         memory_bytes=resources.memory_bytes,
-        generic=tuple(sorted((amount.kind, amount.value) for amount in amounts if amount is not None)),
+        generic=tuple(sorted(amounts.items())),
         named=tuple(sorted((name.kind, name.value) for name in names if name is not None)),
     )
 

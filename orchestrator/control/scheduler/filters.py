@@ -1,5 +1,6 @@
 """Where a task may run: one filter per reason, each able to say in swarm mode's words why nodes were refused."""
 
+import json
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,6 +62,40 @@ class ResourceFilter:
     def explain(self, nodes: int) -> str:
         """Swarmkit's words."""
         return _on_nodes("insufficient resources", nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFilter:
+    """The node's engine has the log driver and the volume drivers."""
+
+    def admits(self, load: NodeLoad, task: Task) -> bool:
+        """Whether all of them are there; an engine that names no log driver at all is taken to have it."""
+        logs = _plugins(load, "Log")
+        return (not logs or _log_drivers(task) <= logs) and _volume_drivers(task) <= _plugins(load, "Volume")
+
+    def explain(self, nodes: int) -> str:
+        """Swarmkit's words."""
+        return _on_nodes("missing plugin", nodes)
+
+
+def _plugins(load: NodeLoad, kind: str) -> set[str]:
+    return {_plain(name) for of_kind, name in load.node.description.plugins if of_kind == kind}
+
+
+def _log_drivers(task: Task) -> set[str]:
+    driver = task.spec.log_driver
+    return {_plain(driver.name)} - {"", "none"} if driver is not None else set()
+
+
+def _volume_drivers(task: Task) -> set[str]:
+    volumes = (mount for mount in task.spec.container.mounts if mount.type == "volume")
+    options = (json.loads(mount.options) for mount in volumes if mount.options)
+    return {_plain((each.get("DriverConfig") or {}).get("Name") or "") for each in options} - {"", "local"}
+
+
+def _plain(plugin: str) -> str:
+    """An installed plugin is listed with its tag and asked for without."""
+    return plugin.removesuffix(":latest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +161,7 @@ class MaxReplicasFilter:
 FILTERS: tuple[Filter, ...] = (
     ReadyFilter(),
     ResourceFilter(),
+    PluginFilter(),
     ConstraintFilter(),
     PlatformFilter(),
     HostPortFilter(),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.control.service_validation import validate_service
-from orchestrator.model.errors import BadConstraint, InvalidArgument
+from orchestrator.model.errors import BadConstraint, InvalidArgument, NotSupported
 from orchestrator.model.service import (
     ContainerSpec,
     EndpointMode,
@@ -75,6 +75,8 @@ def test_images_that_are_not(image: str) -> None:
         with_ports(PortConfig(80, publish_mode=PublishMode.HOST), mode=EndpointMode.DNSRR),
         with_task(limits=Resources(nano_cpus=1_000_000, memory_bytes=4 * 2**20)),
         with_task(placement=Placement(constraints=("node.role==worker", "node.labels.az != a"))),
+        with_task(placement=Placement(spread=("node.labels.az", "engine.labels.rack"))),
+        with_container(hostname="{{.Node.Hostname}}", env=('A={{index .Service.Labels "x"}}',)),
         with_container(healthcheck=HealthConfig(("NONE",), interval=0.001)),
         replace(SPEC, labels=(("swarm.drain", "off"), ("swarm.drain-timeout", "5s"))),
         replace(SPEC, mode=ServiceMode.REPLICATED_JOB, max_concurrent=2, total_completions=0),
@@ -150,12 +152,38 @@ def test_specs_that_are_fine(spec: ServiceSpec) -> None:
             "config references 'a' and 'b' have a conflicting target: 't'",
         ),
         (replace(SPEC, labels=(("swarm.drain-timeout", "soon"),)), 'invalid duration "soon"'),
+        (
+            with_container(hostname="{{.Nope}}"),
+            'expanding hostname failed: template: unknown placeholder "{{.Nope}}"',
+        ),
+        (
+            with_container(env=("A={{if true}}x{{end}}",)),
+            'expanding env failed: template: unknown placeholder "{{if true}}"',
+        ),
+        (
+            with_container(mounts=(Mount("volume", "/a", "{{.Task"),)),
+            'expanding mounts failed: template: unclosed placeholder in "{{.Task"',
+        ),
+        (
+            with_container(mounts=(Mount("tmpfs", "/{{.Task.Slot}}"), Mount("tmpfs", "/1"))),
+            "ContainerSpec: duplicate mount point: /1",
+        ),
     ],
 )
 def test_specs_that_are_not(spec: ServiceSpec, message: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         validate_service(spec)
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize("descriptor", ["node.hostname", "node.labels.", "zone", ""])
+def test_a_preference_that_would_spread_over_nothing_is_refused(descriptor: str) -> None:
+    with pytest.raises(NotSupported) as refused:
+        validate_service(with_task(placement=Placement(spread=(descriptor,))))
+    assert str(refused.value) == (
+        f"placement preference 'spread={descriptor}' is not supported: "
+        "give spread=node.labels.<label> or spread=engine.labels.<label>"
+    )
 
 
 def test_a_constraint_that_cannot_be_read_is_told_apart() -> None:

@@ -153,6 +153,14 @@ def test_certain_generic_resources_come_back() -> None:
     assert shown["TaskTemplate"]["Resources"]["Reservations"] == {"GenericResources": asked}
 
 
+def test_amounts_of_one_kind_are_added_up() -> None:
+    amounts = [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": value}} for value in (1, 2)]
+    template = {"ContainerSpec": {"Image": "i"}, "Resources": {"Reservations": {"GenericResources": amounts}}}
+    reserved = from_json({"TaskTemplate": template}).task.reservations
+    assert reserved is not None
+    assert reserved.generic == (("gpu", 3),)
+
+
 def test_the_smallest_service_gets_what_docker_always_writes() -> None:
     assert to_json(from_json({"Name": "w", "TaskTemplate": {"ContainerSpec": {"Image": "i"}}})) == {
         "Name": "w",

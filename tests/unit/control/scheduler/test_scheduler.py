@@ -1,6 +1,7 @@
 """Where tasks go, and why they do not."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,12 +10,28 @@ from orchestrator.control.plan import Plan
 from orchestrator.control.scheduler import scheduler
 from orchestrator.control.slots import new_task
 from orchestrator.model.node import Availability, Node, NodeState
-from orchestrator.model.service import Placement, PortConfig, PublishMode, Resources, ServiceMode, ServiceSpec
+from orchestrator.model.service import (
+    ContainerSpec,
+    LogDriver,
+    Mount,
+    Placement,
+    PortConfig,
+    PublishMode,
+    Resources,
+    ServiceMode,
+    ServiceSpec,
+)
 from orchestrator.model.task import TaskState
 from orchestrator.state.actions import AllocateTask, AssignTask, CreateTask, ExplainPending
 from tests.builders import Scene, a_node, a_spec, a_task_running
 
 ONE_CPU = Resources(nano_cpus=1_000_000_000)
+NFS_VOLUME = Mount("volume", "/data", options='{"DriverConfig": {"Name": "nfs"}}')
+
+
+def with_mount(mount: Mount) -> ServiceSpec:
+    spec = a_spec()
+    return replace(spec, task=replace(spec.task, container=ContainerSpec("web:1", mounts=(mount,))))
 
 
 def schedule(nodes: list[Node], spec: ServiceSpec, count: int = 1, scene: Scene | None = None) -> Plan:
@@ -106,11 +123,37 @@ def test_a_node_where_the_service_failed_often_is_left_for_last() -> None:
             2,
             "no suitable node (max replicas per node limit exceed)",
         ),
+        (
+            [a_node("n1", plugins=(("Log", "journald"),)), a_node("n2", plugins=(("Log", "json-file"),))],
+            a_spec(log_driver=LogDriver("syslog")),
+            1,
+            "no suitable node (missing plugin on 2 nodes)",
+        ),
+        (
+            [a_node("n1", plugins=(("Volume", "local"),))],
+            with_mount(NFS_VOLUME),
+            1,
+            "no suitable node (missing plugin on 1 node)",
+        ),
         ([], a_spec(), 1, "no suitable node"),
     ],
 )
 def test_explains_in_swarm_modes_words(nodes: list[Node], spec: ServiceSpec, count: int, expected: str) -> None:
     assert error(schedule(nodes, spec, count)) == expected
+
+
+@pytest.mark.parametrize(
+    ("plugins", "spec"),
+    [
+        ((), a_spec(log_driver=LogDriver("syslog"))),
+        ((("Log", "json-file"),), a_spec(log_driver=LogDriver("none"))),
+        ((("Log", "acme/log:latest"),), a_spec(log_driver=LogDriver("acme/log"))),
+        ((("Volume", "nfs"),), with_mount(NFS_VOLUME)),
+        ((), with_mount(Mount("volume", "/data", "named"))),
+    ],
+)
+def test_plugins_that_are_enough(plugins: tuple[tuple[str, str], ...], spec: ServiceSpec) -> None:
+    assert placed(schedule([a_node("n1", plugins=plugins)], spec)) == {"n1": 1}
 
 
 def test_resources_are_counted_as_tasks_are_placed() -> None:
@@ -149,3 +192,10 @@ def test_a_global_services_task_keeps_its_node() -> None:
     task = new_task(service, "n2", lambda: "t1")
     scene.apply(CreateTask(task), AllocateTask("t1", ()))
     assert scheduler.reconcile(scene.situation).actions == (AssignTask("t1", "n2"),)
+
+
+def test_a_global_services_task_waits_for_its_node_by_the_bare_reason() -> None:
+    scene = Scene([a_node("n1"), a_node("n2", resources=Resources())])
+    service = scene.create(a_spec(mode=ServiceMode.GLOBAL, reservations=ONE_CPU))
+    scene.apply(CreateTask(new_task(service, "n2", lambda: "t1")), AllocateTask("t1", ()))
+    assert error(scheduler.reconcile(scene.situation)) == "insufficient resources on 1 node"

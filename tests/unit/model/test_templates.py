@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.executor.template_rules import expand_payload, expand_template
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.files import FilePayload
 from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import ContainerSpec, FileReference, TaskSpec
 from orchestrator.model.task import Task
+from orchestrator.model.templates import expand_payload, expand_template
 
 NODE = NodeDescription("host-1", "aarch64", "linux")
 CONTAINER = ContainerSpec(

@@ -4,13 +4,17 @@ The grammar is Go's, of which this knows what is looked up and nothing that is c
 Names follow swarmkit's `template/context.go`.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.files import FilePayload
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import FileReference
+from orchestrator.model.service import ContainerSpec, FileReference, Mount
 from orchestrator.model.task import Task
 
 _Lookup = Callable[[str], str]
@@ -47,6 +51,44 @@ def expand_template(text: str, task: Task, node: NodeDescription, lookups: Mappi
     if "{{" in _TEMPLATE.sub("", text):
         raise InvalidArgument(f'template: unclosed placeholder in "{text}"')
     return _TEMPLATE.sub(expand, text)
+
+
+def expand_container(task: Task, node: NodeDescription) -> ContainerSpec:
+    """The task's container with the placeholders filled in where swarm mode does: in hostname, variables and mounts.
+
+    Raises `InvalidArgument`, with where the trouble is in swarmkit's words (`template/expand.go`).
+    """
+    container = task.spec.container
+    with _expanding("mounts"):
+        mounts = tuple(_expand_mount(mount, task, node) for mount in container.mounts)
+    with _expanding("env"):
+        env = tuple(expand_template(variable, task, node) for variable in container.env)
+    with _expanding("hostname"):
+        hostname = expand_template(container.hostname, task, node)
+    return replace(container, mounts=mounts, env=env, hostname=hostname)
+
+
+@contextmanager
+def _expanding(what: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidArgument as error:
+        raise InvalidArgument(f"expanding {what} failed: {error}") from error
+
+
+def _expand_mount(mount: Mount, task: Task, node: NodeDescription) -> Mount:
+    options = mount.options
+    if mount.type == "volume" and "{{" in options:
+        volume: dict[str, Any] = json.loads(options)
+        for values in (volume.get("Labels") or {}, (volume.get("DriverConfig") or {}).get("Options") or {}):
+            values.update({name: expand_template(value, task, node) for name, value in values.items()})
+        options = json.dumps(volume)
+    return replace(
+        mount,
+        source=expand_template(mount.source, task, node),
+        target=expand_template(mount.target, task, node),
+        options=options,
+    )
 
 
 def expand_payload(
