@@ -75,6 +75,11 @@ def violations(ledger: Ledger, expected: Expectations) -> list[str]:
     return found
 
 
+def verdict(ledger: Ledger, broken: Sequence[str]) -> str:
+    """Say what the run proves: where guards are broken, why that is nothing."""
+    return f"nothing is proved: {'; '.join(broken)}" if broken else ledger.verdict()
+
+
 def unproven(ledger: Ledger, expected: Expectations) -> list[str]:
     """Return one sentence for each thing that this service cannot show, however the run went."""
     found = hidden_by(expected.clients) if expected.clients else []

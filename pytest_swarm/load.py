@@ -24,7 +24,7 @@ from pytest_swarm.budget import Budget, Verdict, breach_report
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.control_target import ControlTarget
 from pytest_swarm.engine_client import new_container
-from pytest_swarm.guards import Control, Expectations, unproven, violations
+from pytest_swarm.guards import Control, Expectations, unproven, verdict, violations
 from pytest_swarm.ledger import ANSWERED, ClientRecord, Ledger, ServerEvent, balance
 from pytest_swarm.load_settings import BadLoad, LoadSettings, foreign_command, locust_command, settle
 from pytest_swarm.locust_files import LOCUST_MOUNT, ensure_locust
@@ -181,7 +181,7 @@ class LoadRun:
     def explain(self) -> str:
         """The balance, what it cannot show, what the control target saw, and the story of each lost request."""
         losses = self.ledger.losses
-        lines = [self.ledger.verdict(), self.ledger.sum_line(), *self.unproven, str(self.control)]
+        lines = [verdict(self.ledger, self.violations), self.ledger.sum_line(), *self.unproven, str(self.control)]
         if self.lost:
             lines.append("lost: " + ", ".join(f"{count} {kind}" for kind, count in self.ledger.kinds.items()))
         lines += [entry.story() for entry in losses[:_STORIES_SHOWN]]
@@ -317,7 +317,7 @@ class LoadRun:
         self.unproven = unproven(self._ledger, expected)
         self.verdicts = self.budget.judge(self._ledger)
         if self.violations:
-            raise InvalidRun("; ".join(self.violations) + f"\n{self.explain()}")
+            raise InvalidRun(self.explain())
         if self.broken:
             raise BudgetBroken(breach_report(self.broken, self.explain()))
 

@@ -144,12 +144,21 @@ class Service:
         *,
         ends: Collection[str] = UPDATED,
     ) -> Operation:
+        before = ""
+
+        def attempt() -> None:
+            nonlocal before
+            current = self.inspect()
+            # An attempt that failed may have been taken all the same.
+            before = before or image_of(current["Spec"])
+            change(current)
+
         started = time.time()
-        submit(lambda: change(self.inspect()), what=f"change of service {self.name}", timeout=timeout)
+        submit(attempt, what=f"change of service {self.name}", timeout=timeout)
         self.wait_converged(image, superseded, timeout, ends=ends)
         finished = time.time()
         replaced = replacements(self.transitions, started, finished)
-        operation = Operation(name, started, finished, replaced, new_image=image is not None)
+        operation = Operation(name, started, finished, replaced, new_image=image not in (None, before))
         self.cluster.operations.append(operation)
         return operation
 

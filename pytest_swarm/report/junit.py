@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_swarm.baseline import Figures
 from pytest_swarm.budget import figures_of, is_figure
+from pytest_swarm.guards import verdict
 
 if TYPE_CHECKING:
     from pytest_swarm.load import LoadRun
@@ -28,7 +29,7 @@ def properties_of(runs: Iterable[LoadRun]) -> Iterator[tuple[str, object]]:
                 yield f"{prefix}.{key}", value
         yield f"{prefix}.{_VALID}", "no" if run.violations else "yes"
         yield f"{prefix}.budget", "broken" if run.broken else "kept" if run.verdicts else "none"
-        yield f"{prefix}.verdict", run.ledger.verdict()
+        yield f"{prefix}.verdict", verdict(run.ledger, run.violations)
 
 
 def figures_in(properties: Iterable[tuple[str, object]]) -> Mapping[str, Figures]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.budget import Verdict
+from pytest_swarm.guards import verdict
 from pytest_swarm.ledger import Entry, Ledger
 from pytest_swarm.phases import Operation, Phase
 from pytest_swarm.session import Session
@@ -78,7 +79,7 @@ def summarize_run(run: LoadRun) -> dict[str, Any]:
         },
         "budget": [_verdict(each) for each in run.verdicts],
         "balance": ledger.sum_line(),
-        "verdict": ledger.verdict(),
+        "verdict": verdict(ledger, run.violations),
         "losses": [_loss(entry) for entry in ledger.losses[:_LOSSES_LISTED]],
     }
 

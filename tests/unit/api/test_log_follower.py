@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
+import pytest
+
 from orchestrator.api.log_follower import LogFollower
 from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
 from orchestrator.model.session import LogFrame, LogRequest
@@ -102,6 +104,18 @@ def test_it_ends_when_another_manager_leads() -> None:
         cluster.start("t2")
         assert await reading == []
         assert cluster.backend.subscribers == []
+
+    run(scenario)
+
+
+def test_a_log_that_fails_ends_it_with_its_error() -> None:
+    async def scenario(cluster: Cluster) -> None:
+        cluster.start("t1")
+        reading = asyncio.ensure_future(_texts(cluster.follow()))
+        cluster.start("t2")
+        del cluster.written["t2"]
+        with pytest.raises(KeyError):
+            await reading
 
     run(scenario)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_swarm.guards import Control, Expectations, unproven, violations
+from pytest_swarm.guards import Control, Expectations, unproven, verdict, violations
 from pytest_swarm.ledger import ClientRecord, ServerEvent, balance
 from pytest_swarm.phases import Operation, split_into_phases
 from tests.unit.pytest_swarm.books import finished, received, record
@@ -187,3 +187,9 @@ def test_what_the_client_of_somebody_else_s_locust_file_hides_is_said() -> None:
         "what the client of MqttUser hides from Locust is not known",
         "the requests of the file carry no id: which task served them",
     ]
+
+
+def test_a_run_that_is_not_valid_proves_nothing() -> None:
+    ledger = balance(GOOD, [], PHASES, len(GOOD))
+    assert verdict(ledger, []) == "0 of 3 lost: the true rate is below 3/3 at 95 %"
+    assert verdict(ledger, ["too thin", "too short"]) == "nothing is proved: too thin; too short"

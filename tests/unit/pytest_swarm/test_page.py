@@ -96,7 +96,7 @@ def test_an_invalid_run_is_not_good(tmp_path: Path) -> None:
     page = page_of(tmp_path, run)
 
     assert [attributes["class"] for tag, attributes in page.tags if tag == "details"] == ["run bad"]
-    assert "0 of 60 lost: the true rate is below 3/60 at 95 %; invalid" in page.text
+    assert "nothing is proved: too thin" in page.text
 
 
 def test_a_fault_without_an_end_is_said_to_have_none(tmp_path: Path) -> None:

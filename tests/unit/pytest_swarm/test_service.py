@@ -14,6 +14,7 @@ from pytest_swarm.service_spec import Deployment
 NO_LEADER = APIError("503", explanation="rpc error: code = Unknown desc = The swarm does not have a leader. ...")
 STALE = APIError("500", explanation="rpc error: code = Unknown desc = update out of sequence")
 
+MODE = {"Replicated": {"Replicas": 0}}
 REFUSED = APIError("400", explanation="invalid mount config")
 
 
@@ -23,12 +24,14 @@ class Manager:
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.changes = 0
+        self.image = "web:1"
 
     def inspect_service(self, identity: str) -> dict[str, Any]:
         return {
             "ID": identity,
             "Version": {"Index": 7},
-            "Spec": {"TaskTemplate": {}, "Mode": {"Replicated": {"Replicas": 0}}},
+            "Spec": {"TaskTemplate": {"ContainerSpec": {"Image": self.image}}, "Mode": MODE},
+            "PreviousSpec": {"TaskTemplate": {"ContainerSpec": {"Image": "web:1"}}, "Mode": MODE},
         }
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -37,8 +40,9 @@ class Manager:
     def tasks(self, filters: dict[str, str]) -> list[dict[str, Any]]:
         return []
 
-    def update_service(self, identity: str, version: int, **arguments: Any) -> None:
+    def update_service(self, identity: str, version: int, *, task_template: dict[str, Any], **others: Any) -> None:
         self._change()
+        self.image = task_template["ContainerSpec"]["Image"]
 
     def remove_service(self, identity: str) -> None:
         self._change()
@@ -74,6 +78,14 @@ def test_a_change_that_is_refused_is_not_tried_again() -> None:
         service_of(manager).scale(0)
 
     assert manager.changes == 0
+
+
+def test_two_versions_have_to_answer_only_where_the_image_was_another() -> None:
+    service = service_of(Manager())
+
+    assert not service.update("web:1", force=True).new_image
+    assert service.update("web:2").new_image
+    assert not service.scale(0).new_image
 
 
 def test_a_service_is_removed_once_there_is_a_leader_again() -> None:
