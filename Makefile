@@ -38,7 +38,7 @@ soak:
 	@$(MAKE) --no-print-directory --keep-going $(SOAK)
 
 soak-parts: images browser
-	SIMULATION_TIMES=20 FUZZ_EXAMPLES=50 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin
+	SIMULATION_TIMES=20 FUZZ_TIMES=12 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin
 
 # The article's update, ten times in each order.
 soak-updates: images

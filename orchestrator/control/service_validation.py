@@ -242,6 +242,11 @@ def _validate_endpoint(endpoint: EndpointSpec | None) -> None:
     for port in endpoint.ports:
         if endpoint.mode is EndpointMode.DNSRR and port.publish_mode is PublishMode.INGRESS:
             raise InvalidArgument("EndpointSpec: port published with ingress mode can't be used with dnsrr mode")
+        if port.protocol == "sctp" and port.publish_mode is PublishMode.INGRESS:
+            raise NotSupported(
+                f"EndpointSpec: sctp port {port.target_port} cannot be published through the routing mesh, "
+                "which balances tcp and udp: publish it with mode=host"
+            )
         if not 1 <= port.target_port <= MAX_PORT:
             raise InvalidArgument(f"EndpointSpec: invalid target port {port.target_port}")
         if not 0 <= port.published_port <= MAX_PORT:

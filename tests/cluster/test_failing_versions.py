@@ -68,4 +68,6 @@ def test_a_version_that_dies_costs_no_more_than_it_had_in_flight(roll_back: Roll
 
     assert failed
     assert {event.version for loss in run.ledger.losses for event in loss.received} <= {"2"}
+    # What no task received was refused where one had just died.
+    assert {loss.request_class for loss in run.ledger.losses} <= {"refused", "reset", "closed-early"}
     assert run.lost <= USERS * len(failed)

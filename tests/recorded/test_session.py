@@ -45,6 +45,17 @@ class Outcome:
         """The outcome that a member of either file gives."""
         return cls(written["exit"], written["stdout"], written["stderr"])
 
+    def resembles(self, other: Outcome) -> bool:
+        """Whether it ended as the other, and printed the same columns or at least the other's fields of objects."""
+        return (self.exit, self.stderr) == (other.exit, other.stderr) and _has_frame_of(self.stdout, other.stdout)
+
+
+def _has_frame_of(printed: Any, other: Any) -> bool:
+    if isinstance(printed, str) and isinstance(other, str):
+        return printed.partition("\n")[0] == other.partition("\n")[0]
+    (ours,), (theirs,) = printed, other
+    return set(theirs) <= set(ours)
+
 
 class Player:
     """Types the session's commands on its nodes, and keeps what later ones need of it."""
@@ -97,7 +108,8 @@ def test_every_command_is_answered_as_expected(
         expected = ours.get(number, recorded)
         answer = player.play(step, None if number in varying else expected)
         as_recorded += answer == recorded
-        if answer != expected and number not in varying:
+        is_right = answer.resembles(recorded) if number in varying else answer == expected
+        if not is_right:
             written = json.dumps({"number": number, **dataclasses.asdict(answer)})
             unexpected.append(f"{step['command']}\n  expected {expected}\n  answered {written}")
 

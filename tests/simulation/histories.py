@@ -4,8 +4,9 @@ A history is its seed. Those whose seed is a multiple of three are calm: nothing
 fewer ready tasks than its update's parallelism allows. Those whose seed leaves 4 when divided by 5 have jobs.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from random import Random
 
 from orchestrator.model.network import Network
@@ -33,10 +34,12 @@ from orchestrator.state.actions import (
     Action,
     CreateNetwork,
     CreateService,
+    ExplainPending,
     RemoveNetwork,
     RemoveNode,
     RemoveService,
     RollbackService,
+    SetUpdateStatus,
     UpdateNodeSpec,
     UpdateService,
 )
@@ -51,19 +54,34 @@ REST_WITHIN_S = 400.0
 Silence of a node counts after 30 s at most, a drain lasts 60 s at most, an update of 6 slots takes a minute or two.
 """
 
+REASONS_TO_WAIT = ("insufficient resources", "scheduling constraints", "max replicas", "not available")
+"""Of the scheduler, in its own words."""
+
 LITTLE, MUCH = Resources(200_000_000, 256 << 20), Resources(1_500_000_000, 3 << 30)
 """What tasks reserve; a node has four processors and 8 GiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a history was like, to see that histories are not all alike."""
+Happened = Counter[str]
+"""What a history had in it, and how often: to see that the promises were put to the test."""
 
-    commits: int
-    refused: int
-    tasks: int
-    simulated_s: float
-    updates_completed: int
+
+def happened(log: Iterable[tuple[float, Action]]) -> Happened:
+    """Every kind of action, and of those that matter here, what of."""
+    counts: Happened = Counter()
+    for _, action in log:
+        counts[type(action).__name__] += 1
+        match action:
+            case CreateService(service=service):
+                counts[f"{service.spec.mode} service"] += 1
+            case RollbackService(between=between):
+                counts["rollback by hand" if between is None else "rollback by failure"] += 1
+            case SetUpdateStatus(status=status):
+                counts[f"update {status.state}"] += 1
+            case UpdateNodeSpec(spec=spec):
+                counts[f"node {spec.availability}"] += 1
+            case ExplainPending(error=error):
+                counts.update(reason for reason in REASONS_TO_WAIT if reason in error)
+    return counts
 
 
 class History:
@@ -89,8 +107,8 @@ class History:
         self._wished_at: dict[str, float] = {}
         """When the user last asked something of a service."""
 
-    def run(self) -> Outcome:
-        """Let everything happen; raises `InvariantBroken`."""
+    def run(self) -> Happened:
+        """Let everything happen, and say what did; raises `InvariantBroken`."""
         cluster = self.cluster
         self._pass(self.random.uniform(1.0, 5.0))
         if not self.is_calm:
@@ -100,7 +118,6 @@ class History:
         for _ in range(self.random.randint(5, 14)):
             self._pass(self.random.choice((0.01, 0.1, 1.0, 4.0, 15.0)) * self.random.uniform(0.5, 1.5))
             self.random.choices(self._deeds, self._weights)[0]()
-        disturbed_until = cluster.clock.now
         self._make_peace()
         self._come_to_rest()
         if self._left_paused:
@@ -108,15 +125,7 @@ class History:
             self._heal_nodes()
             self._come_to_rest()
         self._clear_away()
-        log = cluster.invariants.log
-        done = sum(getattr(getattr(a, "status", None), "completed_at", None) is not None for _, a in log)
-        return Outcome(
-            commits=cluster.state.index,
-            refused=cluster.refused,
-            tasks=sum(type(action).__name__ == "CreateTask" for _, action in log),
-            simulated_s=cluster.clock.now - disturbed_until,
-            updates_completed=done,
-        )
+        return happened(cluster.invariants.log)
 
     # What happens ------------------------------------------------------------------------------------------
 
@@ -452,11 +461,18 @@ class History:
         self.cluster.clock.run_until(self.cluster.clock.now + seconds)
 
 
-def trouble_in(seed: int) -> str:
-    """What went wrong in the history and how to repeat it; empty when all went well. Runs in any process."""
+def lived(seed: int) -> tuple[str, Happened]:
+    """What went wrong in the history and how to repeat it, empty when all went well; and what was in it.
+
+    Runs in any process.
+    """
     try:
-        History(seed).run()
+        return "", History(seed).run()
     except Exception as error:  # noqa: BLE001 - whatever breaks a history is a finding
         repeat = f"SIMULATION_SEED={seed} python -m pytest tests/simulation -k one_history"
-        return f"seed {seed}: {type(error).__name__}: {error}\n  repeat: {repeat}"
-    return ""
+        return f"seed {seed}: {type(error).__name__}: {error}\n  repeat: {repeat}", Counter()
+
+
+def trouble_in(seed: int) -> str:
+    """What went wrong in the history; empty when all went well."""
+    return lived(seed)[0]

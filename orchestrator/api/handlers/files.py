@@ -15,13 +15,13 @@ from orchestrator.model.errors import InvalidArgument, NotSupported
 from orchestrator.model.files import TEMPLATING_DRIVER, ConfigObject, FileKind, Secret
 from orchestrator.model.service import Labels
 
-_FILTERS = ("id", "label", "name", "names")
+FILTERS = ("id", "label", "name", "names")
 
 
 def filters_of(request: web.Request) -> Filters:
     """The query's filters. Raises `BadRequest` for one that files do not have."""
     filters = parse_filters(request.query.get("filters", ""))
-    filters.accept(_FILTERS)
+    filters.accept(FILTERS)
     return filters
 
 

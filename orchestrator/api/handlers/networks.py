@@ -30,8 +30,8 @@ from orchestrator.state.actions import CreateNetwork, RemoveNetwork
 
 NAME_DEADLINE_S = 20.0
 """Swarm mode's default grace period of a stop is 10 s."""
-_FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
-_PRUNE_FILTERS = ("label", "label!", "until")
+FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
+PRUNE_FILTERS = ("label", "label!", "until")
 _PREDEFINED = ("bridge", "host", "none", "default")
 
 _logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _logger = logging.getLogger(__name__)
 async def list_networks(request: web.Request) -> web.StreamResponse:
     """`GET /networks`: the engine's own and the cluster's."""
     filters = parse_filters(request.query.get("filters", ""))
-    filters.accept(_FILTERS)
+    filters.accept(FILTERS)
     kinds = filters.choice("type", ("builtin", "custom"))
     known = await KnownNetworks.of(request)
     found = await known.local(dict(request.query))
@@ -146,9 +146,9 @@ async def disconnect(request: web.Request) -> web.StreamResponse:
 async def prune(request: web.Request) -> web.StreamResponse:
     """`POST /networks/prune`: the engine's own, and on a manager the cluster's that nothing uses."""
     filters = parse_filters(request.query.get("filters", ""))
-    filters.accept(_PRUNE_FILTERS)
+    filters.accept(PRUNE_FILTERS)
     known = await KnownNetworks.of(request)
-    passed = {name: list(filters.values(name)) for name in _PRUNE_FILTERS if name in filters}
+    passed = {name: list(filters.values(name)) for name in PRUNE_FILTERS if name in filters}
     passed["label!"] = [*passed.get("label!", []), LABEL_NETWORK_ID]
     pruned: dict[str, Any] = {}
     if known.context.forwards:

@@ -14,13 +14,13 @@ from orchestrator.control.cluster_rules import check_role_change
 from orchestrator.model.node import Node, NodeRole
 from orchestrator.state.actions import RemoveNode, UpdateNodeSpec
 
-_FILTERS = ("id", "label", "membership", "name", "node.label", "role")
+FILTERS = ("id", "label", "membership", "name", "node.label", "role")
 
 
 async def list_nodes(request: web.Request, cluster: ClusterBackend) -> web.StreamResponse:
     """`GET /nodes`."""
     filters = parse_filters(request.query.get("filters", ""))
-    filters.accept(_FILTERS)
+    filters.accept(FILTERS)
     roles = filters.choice("role", NodeRole)
     memberships = filters.choice("membership", ("accepted", "pending"))
     nodes = [

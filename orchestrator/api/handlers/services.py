@@ -25,14 +25,14 @@ from orchestrator.model.service_defaults import with_defaults
 from orchestrator.state.actions import Action, CreateService, RemoveService, RollbackService, UpdateService
 from orchestrator.state.cluster_state import ClusterState
 
-_FILTERS = ("id", "label", "mode", "name", "runtime")
+FILTERS = ("id", "label", "mode", "name", "runtime")
 _AUTH_HEADER = "X-Registry-Auth"
 
 
 async def list_services(request: web.Request, cluster: ClusterBackend) -> web.StreamResponse:
     """`GET /services`; with `status`, each with the counts of its tasks."""
     filters = parse_filters(request.query.get("filters", ""))
-    filters.accept(_FILTERS)
+    filters.accept(FILTERS)
     with_status = requests.strict_flag(request, "status")
     services = [
         service_to_wire(service, status_of(service, cluster.state) if with_status else None)

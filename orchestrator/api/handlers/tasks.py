@@ -10,7 +10,7 @@ from orchestrator.api.responses import json_response
 from orchestrator.model.task import Task, TaskState
 from orchestrator.state.cluster_state import ClusterState
 
-_FILTERS = ("_up-to-date", "desired-state", "id", "label", "name", "node", "runtime", "service")
+FILTERS = ("_up-to-date", "desired-state", "id", "label", "name", "node", "runtime", "service")
 _STATE_NAMES = tuple(state_name(state) for state in TaskState)
 
 
@@ -18,7 +18,7 @@ async def list_tasks(request: web.Request, cluster: ClusterBackend) -> web.Strea
     """`GET /tasks`, history included; services and nodes may be named as in their own paths."""
     state = cluster.state
     filters = parse_filters(request.query.get("filters", ""))
-    filters.accept(_FILTERS)
+    filters.accept(FILTERS)
     services = {find_service(state, text).id for text in filters.values("service")}
     nodes = {find_node(state, text).id for text in filters.values("node")}
     desired = filters.choice("desired-state", _STATE_NAMES)

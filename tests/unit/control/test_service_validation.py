@@ -186,6 +186,12 @@ def test_a_preference_that_would_spread_over_nothing_is_refused(descriptor: str)
     )
 
 
+def test_the_mesh_does_not_balance_sctp() -> None:
+    with pytest.raises(NotSupported, match="sctp port 80 cannot be published through the routing mesh"):
+        validate_service(with_ports(PortConfig(80, protocol="sctp")))
+    validate_service(with_ports(PortConfig(80, protocol="sctp", publish_mode=PublishMode.HOST)))
+
+
 def test_a_constraint_that_cannot_be_read_is_told_apart() -> None:
     with pytest.raises(BadConstraint):
         validate_service(with_task(placement=Placement(constraints=("node.role",))))

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.api.handlers import files, networks, nodes, services, tasks
 from orchestrator.api.routes import ROUTES, Route
 from orchestrator.api.wire.files import FileSpec
 from orchestrator.api.wire.network import NetworkCreate
@@ -41,6 +42,15 @@ _QUERIES: dict[str, tuple[str, ...]] = {
     "/nodes/{id}": ("force",),
     "/networks/{id}": ("scope", "verbose"),
 }
+_FILTERS: dict[str, tuple[str, ...]] = {
+    "/configs": files.FILTERS,
+    "/networks": networks.FILTERS,
+    "/networks/prune": networks.PRUNE_FILTERS,
+    "/nodes": nodes.FILTERS,
+    "/secrets": files.FILTERS,
+    "/services": services.FILTERS,
+    "/tasks": tasks.FILTERS,
+}
 _NAMED = ("web", "n1", "files", "mesh")
 """Objects that are there, so that not every request ends at "not found"."""
 
@@ -63,7 +73,7 @@ def document() -> dict[str, Any]:
 
 def _operation(route: Route, bodies: dict[str, Any]) -> dict[str, Any]:
     names = _QUERIES.get(route.path, ("filters",) if route.method == "GET" else ("version",))
-    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+    parameters = [_query(name, route.path) for name in names]
     if "{id}" in route.path:
         either = {"anyOf": [{"enum": list(_NAMED)}, {"type": "string", "minLength": 1}]}
         parameters.append({"name": "id", "in": "path", "required": True, "schema": either})
@@ -72,3 +82,14 @@ def _operation(route: Route, bodies: dict[str, Any]) -> dict[str, Any]:
         schema = bodies.get(route.path, {"type": "object"})
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _query(name: str, path: str) -> dict[str, Any]:
+    text = {"type": "string"}
+    if name != "filters" or path not in _FILTERS:
+        return {"name": name, "in": "query", "schema": text}
+    # A filter's values say more of what is there than they would by chance.
+    value = {"anyOf": [{"enum": [*_NAMED, "label", "label=value", "overlay", "running", "manager"]}, text]}
+    values = {"anyOf": [{"type": "array", "items": value}, {"type": "object", "additionalProperties": {"const": True}}]}
+    schema = {"type": "object", "properties": dict.fromkeys(_FILTERS[path], values), "additionalProperties": False}
+    return {"name": name, "in": "query", "content": {"application/json": {"schema": {"anyOf": [schema, text]}}}}

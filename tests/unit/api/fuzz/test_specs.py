@@ -1,6 +1,7 @@
 """Specs of every shape, on their whole way: read, refused or taken, decided on, shown again, and made a container."""
 
 import json
+import os
 from typing import Any
 
 import msgspec
@@ -46,8 +47,10 @@ REFUSALS = (ClusterError, RequestError)
 MANY_TASKS = 50
 INT64 = range(-(2**63), 2**63)
 
+EXAMPLES = 150 * int(os.environ.get("FUZZ_TIMES", "1"))
+
 bounded = settings(
-    max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
