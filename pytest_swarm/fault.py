@@ -29,7 +29,10 @@ class Kind(enum.Enum):
     CLOCK = enum.auto()
 
 
-DOWN = frozenset([Kind.KILLED, Kind.PAUSED, Kind.PROCESS])
+STOPPED = frozenset([Kind.KILLED, Kind.PAUSED])
+"""Nothing runs on the node."""
+DOWN = STOPPED | {Kind.PROCESS}
+"""Its API does not answer."""
 
 
 class Book(Protocol):

@@ -26,7 +26,7 @@ from pytest_swarm.breakage import (
     set_clock,
 )
 from pytest_swarm.conditions import old_tasks_noticed
-from pytest_swarm.fault import Fault, Kind
+from pytest_swarm.fault import STOPPED, Fault, Kind
 from pytest_swarm.faults_rules import Cut, drop_cuts, partition_cuts, rule_set, usable_managers
 from pytest_swarm.node import Node
 from pytest_swarm.waiting import Done, NotYet, wait_until
@@ -306,9 +306,10 @@ class Faults:
         nodes = [node for node in self._cluster.nodes if node.name in concerned]
 
         def apply() -> None:
-            # A node that is down gets its rules when it is back.
+            # A node whose machine stands still gets its rules when it is back; its engine need not run.
+            stopped = {each for fault in self.active if fault.kind in STOPPED for each in fault.nodes}
             with ThreadPoolExecutor(len(nodes)) as pool:
-                list(pool.map(self._apply_cuts, [node for node in nodes if not node.is_down]))
+                list(pool.map(self._apply_cuts, [node for node in nodes if node not in stopped]))
 
         return self._begin(Fault(self, Kind.NETWORK, name, nodes, apply, cuts), apply, limit)
 

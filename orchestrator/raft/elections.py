@@ -173,7 +173,8 @@ class Elections:
             self._promised_term = 0
             return True
         else:
-            return True
+            # A leader that was deposed with a command in its queue would pass it on: it was meant for another term.
+            return bool(kind != "apply_command")
         return False
 
     def _hears_leader(self) -> bool:

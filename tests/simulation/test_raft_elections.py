@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from orchestrator.raft.replica import BARRIER
 from orchestrator.testing.simulated_raft import SimulatedManagers
 from tests.simulation.raft_watch import Watch, one_leader
 
@@ -58,6 +59,23 @@ def test_a_broken_connection_deposes_nobody(managers: Managers, seed: int) -> No
         stays(group, leader, 1.0)
         group.heal()
         stays(group, leader, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_was_proposed_to_a_deposed_leader_is_not_passed_on(managers: Managers, seed: int) -> None:
+    group = managers(seed)
+    leader, _ = started(group)
+    group.pause(leader)
+    assert group.run(5.0, lambda: any(name != leader for name in group.leaders))
+    group.resume(leader)
+    assert group.run(5.0, lambda: group.leaders != [leader] and one_leader(group))
+    group.run(1.0)
+    deposed = group.replicas[leader]
+    before = [replica.last_entry for replica in group.replicas.values()]
+    deposed.apply_batch(BARRIER)
+    deposed.removeNodeFromCluster(group.replicas[group.leaders[0]].selfNode)
+    group.run(2.0)
+    assert [replica.last_entry for replica in group.replicas.values()] == before
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -242,6 +242,17 @@ def test_a_killed_process_is_back_when_it_is_another_one(cluster: FakeCluster, f
     assert not cluster.nodes[0].is_down
 
 
+def test_a_node_without_its_engine_is_cut_off_and_rejoined(cluster: FakeCluster, faults: Faults) -> None:
+    """The network is healed first, while the engine is still away."""
+    faults.kill_engine("n1")
+    faults.isolate("n1")
+    assert "n1 cut" in cluster.deeds
+
+    faults.heal()
+
+    assert [deed for deed in cluster.deeds if deed.startswith("n1")][-1] == "n1 rejoined"
+
+
 def test_a_full_disk_is_emptied(cluster: FakeCluster, faults: Faults) -> None:
     with faults.fill_disk("n3"):
         assert not cluster.nodes[2].is_down
