@@ -5,12 +5,12 @@ fewer ready tasks than its update's parallelism allows. Those whose seed leaves 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
 from orchestrator.model.network import Network
-from orchestrator.model.node import Availability, Node, NodeRole, NodeSpec
+from orchestrator.model.node import Availability, Node, NodeSpec
 from orchestrator.model.service import (
     ContainerSpec,
     EndpointSpec,
@@ -27,61 +27,21 @@ from orchestrator.model.service import (
     TaskSpec,
     UpdateConfig,
     UpdateOrder,
-    UpdateState,
     default_update_config,
 )
 from orchestrator.state.actions import (
-    Action,
     CreateNetwork,
     CreateService,
-    ExplainPending,
-    RemoveNetwork,
-    RemoveNode,
     RemoveService,
     RollbackService,
-    SetUpdateStatus,
     UpdateNodeSpec,
     UpdateService,
 )
-from orchestrator.testing.invariants import InvariantBroken, leaked
-from orchestrator.testing.simulated_agent import BAD_IMAGE, CRASHING_IMAGE, Conditions
+from orchestrator.testing.simulated_agent import BAD_IMAGE, CRASHING_IMAGE
 from orchestrator.testing.simulated_cluster import SimulatedCluster
-from tests.simulation.promises import fewest_ready, is_at_rest, problems_of
-
-REST_WITHIN_S = 400.0
-"""Simulated seconds after the last disturbance within which the cluster must be as asked.
-
-Silence of a node counts after 30 s at most, a drain lasts 60 s at most, an update of 6 slots takes a minute or two.
-"""
-
-REASONS_TO_WAIT = ("insufficient resources", "scheduling constraints", "max replicas", "not available")
-"""Of the scheduler, in its own words."""
-
-LITTLE, MUCH = Resources(200_000_000, 256 << 20), Resources(1_500_000_000, 3 << 30)
-"""What tasks reserve; a node has four processors and 8 GiB."""
-
-
-Happened = Counter[str]
-"""What a history had in it, and how often: to see that the promises were put to the test."""
-
-
-def happened(log: Iterable[tuple[float, Action]]) -> Happened:
-    """Every kind of action, and of those that matter here, what of."""
-    counts: Happened = Counter()
-    for _, action in log:
-        counts[type(action).__name__] += 1
-        match action:
-            case CreateService(service=service):
-                counts[f"{service.spec.mode} service"] += 1
-            case RollbackService(between=between):
-                counts["rollback by hand" if between is None else "rollback by failure"] += 1
-            case SetUpdateStatus(status=status):
-                counts[f"update {status.state}"] += 1
-            case UpdateNodeSpec(spec=spec):
-                counts[f"node {spec.availability}"] += 1
-            case ExplainPending(error=error):
-                counts.update(reason for reason in REASONS_TO_WAIT if reason in error)
-    return counts
+from tests.simulation.happenings import Happened, happened
+from tests.simulation.peace import LITTLE, MUCH, Peace
+from tests.simulation.promises import fewest_ready, is_at_rest
 
 
 class History:
@@ -100,8 +60,6 @@ class History:
         self._names = 0
         self._gone: list[str] = []
         """Nodes that die and never come back."""
-        self._left_paused = ""
-        """A node that takes no tasks until all else has come to rest."""
         self._constrained: set[str] = set()
         """Services that at some time could not run everywhere."""
         self._wished_at: dict[str, float] = {}
@@ -118,13 +76,7 @@ class History:
         for _ in range(self.random.randint(5, 14)):
             self._pass(self.random.choice((0.01, 0.1, 1.0, 4.0, 15.0)) * self.random.uniform(0.5, 1.5))
             self.random.choices(self._deeds, self._weights)[0]()
-        self._make_peace()
-        self._come_to_rest()
-        if self._left_paused:
-            self._left_paused = ""
-            self._heal_nodes()
-            self._come_to_rest()
-        self._clear_away()
+        Peace(cluster, self._gone, self._network_ids).come()
         return happened(cluster.invariants.log)
 
     # What happens ------------------------------------------------------------------------------------------
@@ -364,98 +316,6 @@ class History:
         self._wished_at[service.id] = clock.now
         if service.id in floors:
             floors[service.id] = max(min(floors[service.id], fewest_ready(service, replicas, config), replicas), 0)
-
-    # The end -----------------------------------------------------------------------------------------------
-
-    def _make_peace(self) -> None:
-        """End all misfortune and every wish that cannot be met."""
-        cluster = self.cluster
-        calm = Conditions()
-        cluster.conditions.failure, cluster.conditions.slow_network = calm.failure, calm.slow_network
-        cluster.conditions.longest_connection = calm.longest_connection
-        cluster.message_loss = 0.0
-        self._pass(12.0)
-        for node_id in cluster.agents:
-            self._revive(node_id)
-        self._left_paused = self._dispensable_paused_node()
-        self._heal_nodes()
-        self._until_accepted(lambda: [self._heal_service(service) for service in cluster.state.services.values()])
-
-    def _dispensable_paused_node(self) -> str:
-        """A paused node without which there is room for all, of either zone; empty when there is none."""
-        others = [node for node in self.cluster.state.nodes.values() if node.id not in self._gone][1:]
-        paused = [node.id for node in others if node.spec.availability is Availability.PAUSE]
-        return paused[0] if paused and len(others) > 1 else ""
-
-    def _heal_nodes(self) -> None:
-        self._until_accepted(lambda: [self._heal_node(node) for node in self.cluster.state.nodes.values()])
-
-    def _until_accepted(self, wishes: Callable[[], list[Action | None]]) -> None:
-        for _ in range(50):
-            actions: list[Action] = [action for action in wishes() if action is not None]
-            if not actions:
-                return
-            for action in actions:
-                self.cluster.propose((action,))
-            self._pass(0.5)
-        raise InvariantBroken("the cluster takes no wishes any more")
-
-    def _clear_away(self) -> None:
-        """Remove everything; what services and networks held is free again when the last task is over.
-
-        Of tasks on a dead node nobody knows whether they are: the operator removes it, unless it is a manager.
-        """
-        state = self.cluster.state
-        dead = [state.nodes[node_id] for node_id in self._gone if node_id in state.nodes]
-        if any(node.role is NodeRole.MANAGER for node in dead):
-            return
-        self._until_accepted(lambda: [RemoveNode(node.id, force=True) for node in dead if node.id in state.nodes])
-        self._until_accepted(lambda: [RemoveService(service.id) for service in state.services.values()])
-        self._until_accepted(
-            lambda: [
-                RemoveNetwork(key) for key in self._network_ids if (n := state.networks.get(key)) and not n.removing
-            ]
-        )
-        deadline = self.cluster.clock.now + REST_WITHIN_S
-        while left := leaked(state):
-            if self.cluster.clock.now >= deadline:
-                raise InvariantBroken(f"left behind: {'; '.join(left)}")
-            self._pass(1.0)
-
-    def _heal_node(self, node: Node) -> Action | None:
-        numbers = [other for other in self.cluster.state.nodes if other not in self._gone]
-        zone = "a" if node.id == numbers[0] else "b"
-        availability = Availability.PAUSE if node.id == self._left_paused else Availability.ACTIVE
-        spec = replace(node.spec, availability=availability, labels=(("zone", zone),))
-        return None if spec == node.spec else UpdateNodeSpec(node.id, node.version, spec)
-
-    def _heal_service(self, service: Service) -> Action | None:
-        status = service.update_status
-        paused = status is not None and status.state in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
-        broken = service.spec.task.container.image in (BAD_IMAGE, CRASHING_IMAGE)
-        going_back = service.previous_spec is not None and service.previous_spec.task.container.image in (
-            BAD_IMAGE,
-            CRASHING_IMAGE,
-        )
-        limited = service.spec.task.placement is not None and service.spec.task.placement.max_replicas
-        if service.spec.is_job:
-            going_back = False
-        hungry = service.spec.task.reservations == MUCH
-        if not (paused or broken or going_back or limited or hungry):
-            return None
-        task = replace(service.spec.task, container=ContainerSpec("good:9"), restart=None)
-        if limited:
-            task = replace(task, placement=None)
-        if hungry:
-            task = replace(task, reservations=LITTLE)
-        return UpdateService(service.id, service.version, replace(service.spec, task=task))
-
-    def _come_to_rest(self) -> None:
-        deadline = self.cluster.clock.now + REST_WITHIN_S
-        while problems := problems_of(self.cluster, self._gone):
-            if self.cluster.clock.now >= deadline:
-                raise InvariantBroken(f"no rest after {REST_WITHIN_S} s: {'; '.join(problems)}")
-            self._pass(5.0)
 
     def _pass(self, seconds: float) -> None:
         self.cluster.clock.run_until(self.cluster.clock.now + seconds)

@@ -78,26 +78,6 @@ class PluginFilter:
         return _on_nodes("missing plugin", nodes)
 
 
-def _plugins(load: NodeLoad, kind: str) -> set[str]:
-    return {_plain(name) for of_kind, name in load.node.description.plugins if of_kind == kind}
-
-
-def _log_drivers(task: Task) -> set[str]:
-    driver = task.spec.log_driver
-    return {_plain(driver.name)} - {"", "none"} if driver is not None else set()
-
-
-def _volume_drivers(task: Task) -> set[str]:
-    volumes = (mount for mount in task.spec.container.mounts if mount.type == "volume")
-    options = (json.loads(mount.options) for mount in volumes if mount.options)
-    return {_plain((each.get("DriverConfig") or {}).get("Name") or "") for each in options} - {"", "local"}
-
-
-def _plain(plugin: str) -> str:
-    """An installed plugin is listed with its tag and asked for without."""
-    return plugin.removesuffix(":latest")
-
-
 @dataclass(frozen=True, slots=True)
 class ConstraintFilter:
     """The placement constraints."""
@@ -172,3 +152,23 @@ FILTERS: tuple[Filter, ...] = (
 
 def _architecture(name: str) -> str:
     return _ARCHITECTURES.get(name.lower(), name.lower())
+
+
+def _plugins(load: NodeLoad, kind: str) -> set[str]:
+    return {_plain(name) for of_kind, name in load.node.description.plugins if of_kind == kind}
+
+
+def _log_drivers(task: Task) -> set[str]:
+    driver = task.spec.log_driver
+    return {_plain(driver.name)} - {"", "none"} if driver is not None else set()
+
+
+def _volume_drivers(task: Task) -> set[str]:
+    volumes = (mount for mount in task.spec.container.mounts if mount.type == "volume")
+    options = (json.loads(mount.options) for mount in volumes if mount.options)
+    return {_plain((each.get("DriverConfig") or {}).get("Name") or "") for each in options} - {"", "local"}
+
+
+def _plain(plugin: str) -> str:
+    """An installed plugin is listed with its tag and asked for without."""
+    return plugin.removesuffix(":latest")

@@ -17,21 +17,13 @@ def admitted(loads: Iterable[NodeLoad], task: Task) -> list[NodeLoad]:
     return [load for load in loads if refused_by(load, task) is None]
 
 
-def no_suitable_node(loads: Iterable[NodeLoad], task: Task) -> str:
-    """Why none of the nodes takes the task, as `docker service ps` shows it."""
-    explained = reasons(loads, task)
-    return f"no suitable node ({explained})" if explained else "no suitable node"
-
-
-def reasons(loads: Iterable[NodeLoad], task: Task) -> str:
-    """What each of the nodes is refused for, the commonest reason first.
-
-    By itself it is what swarm mode says of a task that has its node: one of a global service.
-    """
+def explain(loads: Iterable[NodeLoad], task: Task) -> str:
+    """Why none of the nodes takes it, the commonest reason first, as `docker service ps` shows it."""
     refusals = dict.fromkeys(FILTERS, 0)
     for load in loads:
         refusing = refused_by(load, task)
         if refusing is not None:
             refusals[refusing] += 1
     ranked = sorted(((count, one) for one, count in refusals.items() if count), key=lambda item: -item[0])
-    return "; ".join(one.explain(count) for count, one in ranked)
+    reasons = "; ".join(one.explain(count) for count, one in ranked)
+    return f"no suitable node ({reasons})" if reasons else "no suitable node"

@@ -8,7 +8,7 @@ import heapq
 
 from orchestrator.control.plan import NOTHING, Plan, Situation
 from orchestrator.control.scheduler.node_load import NodeLoad, loads_of
-from orchestrator.control.scheduler.pipeline import admitted, no_suitable_node, reasons, refused_by
+from orchestrator.control.scheduler.pipeline import admitted, explain, refused_by
 from orchestrator.control.scheduler.spread import narrow_to_branch, rank
 from orchestrator.model.task import Task, TaskState
 from orchestrator.state.actions import Action, ExplainPending
@@ -41,11 +41,15 @@ def would_fit(situation: Situation, task: Task, without: frozenset[str] = frozen
 
 
 def _confirm_place(loads: list[NodeLoad], task: Task) -> list[Action]:
-    """A global service's task has its node already, but the node must still take it."""
-    here = [load for load in loads if load.node.id == task.node_id]
-    if here and refused_by(here[0], task) is None:
-        return [here[0].place(task)]
-    return _explain(reasons(here, task) or no_suitable_node(here, task), task)
+    """A global service's task has its node already, but the node must still take it.
+
+    If it does not, swarm mode gives the bare reason: there is no other node to look for.
+    """
+    here = next((load for load in loads if load.node.id == task.node_id), None)
+    if here is None:
+        return _explain(explain((), task), task)
+    refusing = refused_by(here, task)
+    return [here.place(task)] if refusing is None else _explain(refusing.explain(1), task)
 
 
 def _place_group(loads: list[NodeLoad], tasks: list[Task], now: float) -> list[Action]:
@@ -60,7 +64,7 @@ def _place_group(loads: list[NodeLoad], tasks: list[Task], now: float) -> list[A
             # Filled up by the tasks placed just now.
             heapq.heappop(heap)
         if not heap:
-            actions.extend(_explain(no_suitable_node(loads, task), task))
+            actions.extend(_explain(explain(loads, task), task))
             continue
         load = heap[0][1]
         actions.append(load.place(task))
@@ -73,7 +77,7 @@ def _place_by_branch(loads: list[NodeLoad], possible: list[NodeLoad], tasks: lis
     for task in tasks:
         possible = admitted(possible, task)
         if not possible:
-            actions.extend(_explain(no_suitable_node(loads, task), task))
+            actions.extend(_explain(explain(loads, task), task))
             continue
         best = min(narrow_to_branch(possible, task), key=lambda load: rank(load, task, now))
         actions.append(best.place(task))
