@@ -20,6 +20,7 @@ PURE_STDLIB = (
     "dataclasses",
     "enum",
     "functools",
+    "hashlib",
     "heapq",
     "ipaddress",
     "itertools",
@@ -99,7 +100,7 @@ def test_pure_code_imports_only_data_modules_and_lower_layers() -> None:
         if imported.split(".")[0] in sys.stdlib_module_names:
             return within(imported, *PURE_STDLIB)
         if imported == "msgspec":
-            return module == "orchestrator.state.codec"
+            return module in ("orchestrator.state.codec", "orchestrator.state.digest")
         for height, layer in enumerate(PURE_LAYERS):
             if within(module, layer):
                 return within(imported, *PURE_LAYERS[: height + 1])

@@ -32,6 +32,11 @@ class ConsensusStatus:
     first_index: int
     """The log's first entry: what came before is in the snapshot."""
     last_index: int
+    state_index: int
+    """Batches applied and not refused."""
+    state_digest: str
+    """Of all of them, one upon the other: the same on every manager with the same `state_index`, or one of them is
+    wrong."""
     is_ready: bool
     """Whether it has once caught up with a leader since it started."""
     election_in: float

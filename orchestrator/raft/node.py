@@ -167,6 +167,8 @@ class RaftStore:
             applied_index=int(replica.raftLastApplied),
             first_index=replica.journal[0][1],
             last_index=replica.last_entry[1],
+            state_index=replica.state.index,
+            state_digest=replica.state.digest,
             is_ready=self.is_ready,
             election_in=round(replica.election_deadline - replica.now, 3),
             peers=tuple(replica.status_of(peer, since) for peer in replica.peer_ids),

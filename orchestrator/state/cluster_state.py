@@ -17,6 +17,7 @@ from orchestrator.model.network import Network
 from orchestrator.model.node import MANAGEMENT_PORT, Node, NodeRole
 from orchestrator.model.service import Service
 from orchestrator.model.task import EndpointState, Task, TaskState
+from orchestrator.state.digest import digest_after
 from orchestrator.state.history import LENGTH, Changed, Followed
 
 
@@ -40,6 +41,8 @@ class ClusterState:
         """Raised whenever what any node's data plane should be has changed."""
         self.withdrawn_revision = 0
         """The network revision of the latest withdrawal of an endpoint, be its task long forgotten."""
+        self.digest = ""
+        """Of all batches applied, one upon the other: alike wherever the same was applied with the same end."""
         self.cluster: Cluster | None = None
         self._nodes: dict[str, Node] = {}
         self._services: dict[str, Service] = {}
@@ -57,7 +60,8 @@ class ClusterState:
         self._touched_nodes: dict[str, int] = {}
         self._changed_for_all = 0
         self._undo: list[Callable[[], None]] | None = None
-        self._touched: dict[str, tuple[Followed | None, Followed | None]] = {}
+        self._touched: dict[str, tuple[_Identified | None, _Identified | None]] = {}
+        self._cluster_before: Cluster | None = None
         self._changes = 0
         self._history: deque[Changed] = deque(maxlen=LENGTH)
 
@@ -202,7 +206,7 @@ class ClusterState:
         """A copy to try actions on: tables are copied, the frozen objects in them are shared."""
         copy = ClusterState()
         copy.index, copy.network_revision, copy.cluster = self.index, self.network_revision, self.cluster
-        copy.withdrawn_revision = self.withdrawn_revision
+        copy.withdrawn_revision, copy.digest = self.withdrawn_revision, self.digest
         copy._nodes, copy._services = dict(self._nodes), dict(self._services)
         copy._tasks, copy._networks = dict(self._tasks), dict(self._networks)
         copy._secrets, copy._configs = dict(self._secrets), dict(self._configs)
@@ -223,25 +227,30 @@ class ClusterState:
             raise RuntimeError("transactions do not nest")
         self._undo = []
         self._touched.clear()
-        index, revision, cluster = self.index, self.network_revision, self.cluster
-        withdrawn_revision = self.withdrawn_revision
+        index, revision, withdrawn_revision = self.index, self.network_revision, self.withdrawn_revision
+        self._cluster_before = self.cluster
         try:
             yield
         except BaseException:
             for step in reversed(self._undo):
                 step()
-            self.index, self.network_revision, self.cluster = index, revision, cluster
-            self.withdrawn_revision = withdrawn_revision
+            self.index, self.network_revision, self.withdrawn_revision = index, revision, withdrawn_revision
+            self.cluster = self._cluster_before
             raise
         finally:
             self._undo = None
 
     def remember(self, at: float) -> None:
-        """Take what the last transaction changed into the history, under the batch's time."""
+        """Take what the last transaction changed into the digest and, under the batch's time, into the history."""
+        revisions = (self.index, self.network_revision, self.withdrawn_revision)
+        cluster = None if self.cluster is self._cluster_before else self.cluster
+        written = [(item_id, after) for item_id, (_, after) in self._touched.items()]
+        self.digest = digest_after(self.digest, revisions, cluster, written)
         for before, after in self._touched.values():
-            if before is not None or after is not None:
+            if isinstance(before, Followed) or isinstance(after, Followed):
                 self._changes += 1
-                self._history.append(Changed(self._changes, at, before, after))
+                change = cast("tuple[Followed | None, Followed | None]", (before, after))
+                self._history.append(Changed(self._changes, at, *change))
         self._touched.clear()
 
     def put_node(self, node: Node) -> None:
@@ -358,9 +367,9 @@ class ClusterState:
 
     def _touch(self, before: _Identified | None, after: _Identified | None) -> None:
         item = after or before
-        if isinstance(item, Followed):
-            first, _ = self._touched.get(item.id, (before, None))
-            self._touched[item.id] = cast("tuple[Followed | None, Followed | None]", (first, after))
+        assert item is not None
+        first, _ = self._touched.get(item.id, (before, None))
+        self._touched[item.id] = (first, after)
 
     def _mark(self, marked: dict[str, None], task_id: str, present: bool) -> None:
         if present == (task_id in marked):

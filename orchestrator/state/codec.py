@@ -75,6 +75,7 @@ def encode_state(state: ClusterState) -> bytes:
             "index": state.index,
             "network_revision": state.network_revision,
             "withdrawn_revision": state.withdrawn_revision,
+            "digest": state.digest,
             "cluster": state.cluster,
             "nodes": list(state.nodes.values()),
             "networks": list(state.networks.values()),
@@ -107,6 +108,7 @@ def decode_state(data: bytes) -> ClusterState:
             state.put_task(task)
         state.index = raw["index"]
         state.network_revision = raw["network_revision"]
-        # Older snapshots lack it: no withdrawal was later than the latest change.
+        # Older snapshots lack both: no withdrawal was later than the latest change.
         state.withdrawn_revision = raw.get("withdrawn_revision", state.network_revision)
+        state.digest = raw.get("digest", "")
     return state

@@ -152,7 +152,12 @@ class FakeLifecycle:
     backend: FakeClusterBackend | None = None
     join_error: Exception | None = None
     network_configuration: NetworkConfiguration = field(default_factory=NetworkConfiguration)
-    consensus: ConsensusStatus | None = None
+    consensus_now: Callable[[], ConsensusStatus | None] = lambda: None
+
+    @property
+    def consensus(self) -> ConsensusStatus | None:
+        """What `consensus_now` tells."""
+        return self.consensus_now()
 
     def cluster(self) -> FakeClusterBackend | None:
         """What `create_app` is given as the cluster."""

@@ -18,7 +18,7 @@ class ClusterTarget:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._active: list[FaultInForce] = []
-        self._has_swarmd = cluster.engine.name != "docker"
+        self.tells_state = self._has_swarmd = cluster.engine.name != "docker"
         self.managers: Sequence[str] = [node.name for node in cluster.nodes[: cluster.managers]]
         self.worker = next((node.name for node in cluster.nodes[cluster.managers :]), None)
 

@@ -63,6 +63,13 @@ class DockerClient:
         listed: list[dict[str, Any]] = answer.json()
         return listed
 
+    def state(self) -> tuple[int, str]:
+        """How many batches the manager has applied, and the digest of them all. Raises OSError."""
+        answer = self._api.get(f"{self._api.base_url}/debug/swarm", timeout=TIMEOUT)
+        answer.raise_for_status()
+        consensus = answer.json()["consensus"]
+        return consensus["state_index"], consensus["state_digest"]
+
     def _request(self, wish: Wish) -> requests.Response:
         collection = f"{self._api.base_url}{API}/{wish.kind.name}s"
         item = f"{collection}/{wish.name}"

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
 from tests.consistency.checker import check, two_leaders
+from tests.consistency.digests import wait_digests
 from tests.consistency.docker_client import DockerClient, replicas_for
 from tests.consistency.history import Action, Operation, Outcome, Refusal
 from tests.consistency.nemesis import Fault, Hands, Part, begin, plan
@@ -38,6 +39,8 @@ class Target(Hands, Protocol):
     managers: Sequence[str]
     worker: str | None
     """A node whose labels may be changed."""
+    tells_state: bool
+    """Whether its managers tell a digest of what they applied: Docker's do not."""
 
     @property
     def faults(self) -> Sequence[Fault]:
@@ -96,6 +99,8 @@ class LiveRun:
             self._target.heal_all()
             self._read_all(looking)
             self._check_tasks(looking)
+            if self._target.tells_state:
+                self._check_alike(looking)
             self._clear_away(looking)
         led = [(term, address) for address, term in self._target.leaderships(since)]
         self._others += [f"term {term} had the leaders {names}" for term, names in two_leaders(led).items()]
@@ -218,6 +223,16 @@ class LiveRun:
             wait_until(attempt, what="as many tasks as were asked for", timeout=_SETTLING)
         except DeadlineExceeded as error:
             self._others.append(str(error))
+
+    def _check_alike(self, looking: dict[str, DockerClient]) -> None:
+        """What the managers applied is the same, from the first batch on."""
+        try:
+            digests = wait_digests(looking, timeout=_SETTLING)
+        except DeadlineExceeded as error:
+            self._others.append(str(error))
+        else:
+            if len(set(digests.values())) > 1:
+                self._others.append(f"what the managers applied differs: {digests}")
 
     def _clear_away(self, looking: dict[str, DockerClient]) -> None:
         for kind, name in self._names.all:

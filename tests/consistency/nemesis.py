@@ -97,9 +97,13 @@ class Pace:
     """Between the end of one fault and the beginning of the next."""
 
 
-def plan(seed: int, seconds: float, *, faults: Sequence[Fault] = FAULTS, pace: Pace | None = None) -> Iterator[Fault]:
+CALM = Pace()
+HASTE = Pace(lasts=(0.5, 3.0), pause=(0.5, 2.0))
+"""For short runs: a fault or more in every 5 s."""
+
+
+def plan(seed: int, seconds: float, *, faults: Sequence[Fault] = FAULTS, pace: Pace = CALM) -> Iterator[Fault]:
     """The faults of a run, each over before `seconds`; a kind comes again only when every other has come."""
-    pace = pace or Pace()
     dice = Random(f"nemesis {seed}")
     left: list[Fault] = []
     now = dice.uniform(*pace.pause)

@@ -57,6 +57,7 @@ async def serve(directory: Path, number: int) -> None:
     store.start()
     raft = Membership(store)
     lifecycle = FakeLifecycle(LocalNode(LocalNodeState.ACTIVE, own.node_id, address, is_manager=True))
+    lifecycle.consensus_now = lambda: store.status
     server_tls, client_tls = authority.server_context(own), authority.client_context(own)
     manager = Manager(
         store,

@@ -23,6 +23,7 @@ class ProcessTarget:
     """Implements `live_run.Target`. `close` it."""
 
     worker: str | None = None
+    tells_state = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

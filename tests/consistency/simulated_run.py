@@ -9,7 +9,7 @@ from orchestrator.raft.options import Beginning
 from orchestrator.testing.simulated_raft import SimulatedManagers
 from tests.consistency.checker import Finding, check, two_leaders
 from tests.consistency.history import Action, Operation, Outcome, Refusal
-from tests.consistency.nemesis import FAULTS, Fault, Part, begin, plan
+from tests.consistency.nemesis import CALM, FAULTS, Fault, Pace, Part, begin, plan
 from tests.consistency.simulated_front import SimulatedFront
 from tests.consistency.workload import CONFIG, SERVICE, Answer, Client, Names, Wish, operation_of, versions_are_clients
 
@@ -26,20 +26,30 @@ class SimulatedRun:
     """Use `run`; then look at `history`, `findings` and `faults`."""
 
     def __init__(
-        self, seed: int, *, seconds: float, faults: Sequence[Fault] = FAULTS, leaders_ask: bool = True
+        self,
+        seed: int,
+        *,
+        seconds: float,
+        faults: Sequence[Fault] = FAULTS,
+        pace: Pace = CALM,
+        leaders_ask: bool = True,
     ) -> None:
         self.seed = seed
         self.seconds = seconds
         self.history: list[Operation] = []
         self.faults: list[str] = []
         self.findings: list[Finding] = []
+        self.differences: list[str] = []
+        """Where what one manager had applied was not what another had."""
         self.managers = SimulatedManagers(seed)
         self.names: tuple[str, ...] = ()
-        self._plan = plan(seed, seconds, faults=faults)
+        self._plan = plan(seed, seconds, faults=faults, pace=pace)
         self._front = SimulatedFront(self.managers, leaders_ask=leaders_ask)
         self._dice = Random(f"run {seed}")
         self._objects = Names(KINDS, "x")
         self._terms: dict[tuple[int, str], None] = {}
+        self._digests: dict[int, tuple[str, str]] = {}
+        """Who was first there, and the digest, by the state's index."""
         self._ends = 0.0
 
     def run(self) -> list[Finding]:
@@ -161,6 +171,11 @@ class SimulatedRun:
         self._front.step()
         for name in self.managers.leaders:
             self._terms[self.managers.replicas[name].term, name] = None
+        for name, replica in self.managers.replicas.items():
+            index, digest = replica.state.index, replica.state.digest
+            first, known = self._digests.setdefault(index, (name, digest))
+            if known != digest and not self.differences:
+                self.differences.append(f"{name} differs from {first} at {index}")
 
     def _agrees(self) -> bool:
         replicas = self.managers.replicas.values()

@@ -36,7 +36,7 @@ class Watch:
     def __init__(self, managers: SimulatedManagers) -> None:
         self.managers = managers
         self.leader_of_term: dict[int, str] = {}
-        self.nodes_at_index: dict[int, tuple[str, ...]] = {}
+        self.digest_at_index: dict[int, str] = {}
         self.index_of: dict[str, int] = {}
         self.acknowledged: list[str] = []
         self.refused: list[ClusterError] = []
@@ -60,8 +60,8 @@ class Watch:
             index = replica.state.index
             if self.index_of.get(name) != index:
                 self.index_of[name] = index
-                nodes = tuple(replica.state.nodes)
-                assert self.nodes_at_index.setdefault(index, nodes) == nodes, f"managers differ at {index}"
+                digest = replica.state.digest
+                assert self.digest_at_index.setdefault(index, digest) == digest, f"managers differ at {index}"
             self._check_committed(name)
         self._check_reads()
         if self.managers.now >= self._propose_at:

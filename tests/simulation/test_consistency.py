@@ -1,11 +1,12 @@
 """What clients are told, over many seeds of faults, is what one copy of each object would have told them.
 
-`CONSISTENCY_SEEDS` asks for more seeds, `CONSISTENCY_SEED` for one again.
+`SIMULATION_TIMES` asks for more seeds, `CONSISTENCY_SEED` for one again.
 """
 
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from itertools import count
 from multiprocessing import get_context
 
 import pytest
@@ -17,31 +18,33 @@ from orchestrator.state.change import Change
 from orchestrator.testing.simulated_raft import SimulatedJournal
 from tests.consistency.checker import Verdict
 from tests.consistency.history import Outcome, tally
-from tests.consistency.nemesis import FAULTS, Part, plan
+from tests.consistency.nemesis import FAULTS, HASTE, Part, plan
 from tests.consistency.simulated_run import SimulatedRun
+from tests.simulation.seeds import seeds
 
 # PySyncObj leaves files it has read to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
-SEEDS = int(os.environ.get("CONSISTENCY_SEEDS", "10"))
-SECONDS = 30.0
+SEEDS = seeds(200)
+SECONDS = 6.0
 
 
 def trouble_in(seed: int) -> str:
     """What is wrong with the run of that seed; empty when nothing is. Runs in any process."""
-    run = SimulatedRun(seed, seconds=SECONDS)
+    run = SimulatedRun(seed, seconds=SECONDS, pace=HASTE)
     findings = [str(finding) for finding in run.run()]
+    findings += run.differences
     findings += [f"two leaders in term {term}: {names}" for term, names in run.two_leaders.items()]
     counts = tally(run.history)
-    if counts[Outcome.OK] < 300 or not run.faults:
+    if counts[Outcome.OK] < 50 or not run.faults:
         findings.append(f"nothing much happened: {counts}")
     return "\n".join([f"seed {seed}:", *run.faults, *findings]) if findings else ""
 
 
 def test_histories_are_linearizable() -> None:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        found = [trouble for trouble in pool.map(trouble_in, range(SEEDS)) if trouble]
-    assert not found, f"{len(found)} of {SEEDS} runs, the first:\n{found[0]}"
+        found = [trouble for trouble in pool.map(trouble_in, SEEDS) if trouble]
+    assert not found, f"{len(found)} of {len(SEEDS)} runs, the first:\n{found[0]}"
 
 
 @pytest.mark.skipif("CONSISTENCY_SEED" not in os.environ, reason="repeats the run of CONSISTENCY_SEED")
@@ -102,3 +105,17 @@ def test_a_name_given_twice_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(HANDLERS, CreateConfig, create)
     assert verdicts(1, "clock ahead") & {Verdict.BROKEN, Verdict.WRONG_ANSWER}
+
+
+def test_a_manager_that_applies_otherwise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digests tell, whether or not any client saw the difference."""
+    applied = count()
+
+    def update(change: Change, action: UpdateConfigLabels) -> None:
+        labels = (*action.labels, ("applied", "early" if next(applied) % 7 else "late"))
+        update_config_labels(change, replace(action, labels=labels))
+
+    monkeypatch.setitem(HANDLERS, UpdateConfigLabels, update)
+    run = SimulatedRun(1, seconds=10.0)
+    assert run.run() == []
+    assert len(run.differences) == 1

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 
 import pytest
 from docker.errors import APIError, DockerException
@@ -15,6 +16,9 @@ from pytest_swarm.load import Load, LoadRun
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
+from tests.consistency.cluster_target import ClusterTarget
+from tests.consistency.digests import wait_digests
+from tests.consistency.docker_client import DockerClient
 
 pytestmark = pytest.mark.cluster
 
@@ -257,3 +261,11 @@ def test_all_nodes_die_at_once(swarm: Cluster, deploy: Callable[..., Service], l
     with load(web, requests=40, targets="all-nodes") as run:
         pass
     assert run.lost == 0, run.explain()
+    target = ClusterTarget(swarm)
+    if target.tells_state:
+        with ExitStack() as opened:
+            clients = {name: DockerClient(target.socket(name)) for name in target.managers}
+            for client in clients.values():
+                opened.enter_context(closing(client))
+            digests = wait_digests(clients)
+        assert len(set(digests.values())) == 1, f"the managers differ: {digests}"

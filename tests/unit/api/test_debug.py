@@ -14,6 +14,8 @@ STATUS = ConsensusStatus(
     applied_index=6,
     first_index=2,
     last_index=8,
+    state_index=5,
+    state_digest="0f",
     is_ready=True,
     election_in=0.5,
     peers=(PeerStatus("10.0.0.2:2378", connected=True, answered=False, next_index=9, match_index=4),),
@@ -33,9 +35,13 @@ def test_a_manager_tells_how_it_stands() -> None:
                 "match_index": 4,
             }
         ]
+        assert (answer["consensus"]["state_index"], answer["consensus"]["state_digest"]) == (5, "0f")
         assert answer["network"]["revision"] == 5
 
-    run(scenario, lifecycle=FakeLifecycle(consensus=STATUS, network_configuration=NetworkConfiguration(revision=5)))
+    run(
+        scenario,
+        lifecycle=FakeLifecycle(consensus_now=lambda: STATUS, network_configuration=NetworkConfiguration(revision=5)),
+    )
 
 
 def test_what_is_no_manager_has_no_part_in_the_consensus() -> None:
