@@ -1,8 +1,11 @@
 """Rotates the keys that nodes probe one another under, so that at every moment any two nodes understand each other.
 
 There are two keys, and a turn has two steps. First a fresh key takes the place of the older one: nodes open what is
-sealed with it, and nobody seals with it yet. When every node that reports has been told, it becomes the one to seal
-with. Nodes that are one step apart always share the key that either seals with, whichever is ahead.
+sealed with it, and nobody seals with it yet. An hour later it becomes the one to seal with. Nodes that are one step
+apart always share the key that either seals with, whichever is ahead.
+
+Nodes are told of a step at once, and do not say when they have heard: the hour is there for those that are cut off. A
+leader's clock that leaps ahead cuts it short; a node that has missed both steps then is suspected until it is told.
 
 Docker's swarm mode rotates at the same pace (swarmkit `manager/keymanager`, DefaultKeyRotationInterval).
 """

@@ -157,11 +157,12 @@ class DurableJournal(Journal):  # type: ignore[misc]  # the library has no types
         self._check_failure()
         if (term, votedForNodeId) == (self._term, self._vote) and self._votes_written:
             return
-        self._term, self._vote = term, votedForNodeId
-        self._votes_written += 1
         text = b"" if votedForNodeId is None else b"+" + str(votedForNodeId).encode()
-        _write_slot(self._file, _VOTE_SLOTS[self._votes_written % 2], self._votes_written, term, 0, text)
+        number = self._votes_written + 1
+        _write_slot(self._file, _VOTE_SLOTS[number % 2], number, term, 0, text)
         self._sync_file()
+        # Only now: a vote that could not be written must not pass for one that was, when it is asked for again.
+        self._term, self._vote, self._votes_written = term, votedForNodeId, number
 
     def getCurrentTerm(self) -> int:
         """The term kept last."""

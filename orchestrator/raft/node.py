@@ -284,6 +284,8 @@ class RaftStore:
             journal=journal,
             dump=self._files.dump,
             cipher=self._cipher,
+            # Who answers for a new list of managers must not wake with the old one.
+            before_release=self._keep_members,
         )
         try:
             return Replica(options)
@@ -335,7 +337,6 @@ class RaftStore:
         try:
             poller.dispatch()
             replica.doTick(0.0)
-            self._keep_members(replica)
             self._failed_ticks = 0
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, and counted against the store
             self._on_failed_tick(error)

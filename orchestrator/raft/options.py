@@ -50,8 +50,8 @@ class ReplicaOptions:
     """Where snapshots are kept; None keeps them in memory."""
     cipher: EntryCipher | NoCipher = field(default_factory=NoCipher)
     """Under which batches are proposed and snapshots kept."""
-    on_installed: Callable[[], None] = lambda: None
-    """Called after a snapshot replaced the state."""
+    before_release: Callable[[Any], None] = lambda replica: None
+    """Called with the replica when its journal is synced, before anybody is told of what is in it."""
 
 
 def configuration(options: ReplicaOptions, serializer: object, deserializer: object) -> Any:

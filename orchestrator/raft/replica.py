@@ -352,7 +352,6 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
     def _read_dump(self, path: str) -> tuple[LogEntry, LogEntry, Sequence[StableNode]]:
         dump = snapshots.read_dump(Path(path))
         self.state = decode_state(self.options.cipher.open(dump.state))
-        self.options.on_installed()
         # The dump may be older than what is known of the managers: it may lack those who became managers since, the
         # leader among them, and nobody takes a log from a stranger. The log behind it leads to the present ones again.
         members = self._members_sent if self._started else (self.options.node_id, *self.options.peers)
@@ -385,5 +384,6 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
         super().doTick(timeToWait)
         self.elections.after_tick()
         self.journal.sync()
+        self.options.before_release(self)
         self.outbox.release()
         self._started = True

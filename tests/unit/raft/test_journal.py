@@ -246,3 +246,22 @@ def test_a_failed_sync_is_never_forgotten(tmp_path: Path, monkeypatch: pytest.Mo
         for action in (journal.sync, lambda: journal.add(*entry(2)), lambda: journal.setCurrentTerm(5, None)):
             with pytest.raises(OSError, match=r"the journal .* failed: Input/output error"):
                 action()
+
+
+def test_a_vote_that_could_not_be_written_is_not_taken_for_one_that_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with opened(tmp_path) as journal:
+        journal.setCurrentTerm(4, None)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", fails)
+            for _ in range(2):
+                with pytest.raises(OSError, match="Input/output error"):
+                    journal.setCurrentTerm(5, VOTER)
+        assert (journal.getCurrentTerm(), journal.getVotedForNodeId()) == (4, None)
+        journal.setCurrentTerm(5, VOTER)
+    with opened(tmp_path) as journal:
+        assert (journal.getCurrentTerm(), journal.getVotedForNodeId()) == (5, VOTER)

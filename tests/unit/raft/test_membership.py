@@ -7,6 +7,8 @@ import pytest
 
 from orchestrator.model.errors import FailedPrecondition, Unavailable
 from orchestrator.raft.membership import Membership
+from orchestrator.raft.outbox import Outbox
+from orchestrator.raft.snapshots import read_members
 from orchestrator.state.actions import RotateJoinTokens
 from tests.unit.raft.group import TIMING, Group, caught_up, holds, leader_of, token, until
 
@@ -129,3 +131,28 @@ def test_the_last_manager_stays(tmp_path: Path) -> None:
                 await Membership(store).remove_manager(store.address)
 
     asyncio.run(scenario())
+
+
+def test_nobody_hears_of_new_managers_before_their_list_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has answered for them and is killed must not wake among the old ones."""
+    release = Outbox.release
+    lists: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
+
+    def look_and_release(outbox: Outbox) -> None:
+        replica = outbox._transport._syncObj
+        path = tmp_path / replica.own_id.partition(":")[0].rpartition(".")[2] / "members.json"
+        lists.append((replica.peer_ids, read_members(path)))
+        release(outbox)
+
+    monkeypatch.setattr(Outbox, "release", look_and_release)
+
+    async def scenario() -> None:
+        async with Group(tmp_path) as group:
+            first, _, third = await group.three()
+            await Membership(first).remove_manager(third.address)
+
+    asyncio.run(scenario())
+    assert {len(peers) for peers, _ in lists} == {0, 1, 2}
+    assert [(peers, kept) for peers, kept in lists if peers != kept] == []
