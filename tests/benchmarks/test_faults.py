@@ -26,6 +26,7 @@ from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.cluster.conftest import COMMAND, IMAGE, swarm_images
+from tests.cluster.faults.test_losses import mesh_addresses, mesh_rules
 
 pytestmark = [
     pytest.mark.benchmark,
@@ -39,12 +40,15 @@ RATE, SECONDS = 10.0, 60.0
 REPLICAS = 4
 GIVE_UP_SECONDS = 90.0
 LIMIT_SECONDS = 120.0
+LOST_MAX = RATE
+"""Twice what one node of four should cost: what was in flight on it, at a second a request, and one second's share."""
 
 HEADS = (
     "engine",
     "fault",
     "asked",
     "noticed s",
+    "left out s",
     "made good s",
     "sent",
     "lost",
@@ -56,10 +60,14 @@ HEADS = (
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """Seconds from the fault on: `noticed` by the managers, `made_good` when all replicas run on what is left."""
+    """Seconds from the fault on."""
 
     noticed: float
+    """By the managers."""
+    left_out: float | None
+    """When no other node's mesh begins a connection to the broken one any more; None where that is not known."""
     made_good: float
+    """When all replicas run on what is left."""
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +103,16 @@ def under_load(
         # The figures stand beside the reason: an update that outlasts the load, say.
         invalid = str(error).splitlines()[0]
     asked = f"{','.join(left) or 'all'} by mesh" if has_mesh else "each task"
+    assert watched
+    assert run.duplicates == 0, run.explain()
+    if swarm.engine.name != "docker":
+        assert not invalid
+        if left:
+            assert run.lost <= LOST_MAX, run.explain()
     for seen in watched:
         rows.append(
             (
-                *(swarm.engine.name, name, asked, seen.noticed, seen.made_good),
+                *(swarm.engine.name, name, asked, seen.noticed, seen.left_out, seen.made_good),
                 *(run.ledger.sent, run.lost, run.duplicates, run.longest_gap, invalid),
             )
         )
@@ -140,23 +154,49 @@ def runs_without(web: Service, broken: Node, replicas: int) -> Callable[[Any], b
     return condition
 
 
-def watch(swarm: Cluster, web: Service, broken: Node, fault: Fault, noticed: Callable[[], float]) -> Watched:
-    """Wait until the fault is noticed, which returns after how many seconds that was, and made good."""
+def left_out(swarm: Cluster, broken: Node, fault: Fault, addresses: Sequence[str]) -> float | None:
+    """Wait until no other node's mesh leads to these addresses; returns how many seconds after the fault that was."""
+    if swarm.engine.name == "docker" or not addresses:
+        return None
+
+    def look() -> Done[float] | NotYet:
+        for node in swarm.nodes:
+            if node is not broken and any(f"dnat to {address}:" in mesh_rules(node) for address in addresses):
+                return NotYet(f"{node.name} balances to it")
+        return Done(time.time() - fault.started)
+
+    return wait_until(look, what=f"{broken.name} to be left out", timeout=GIVE_UP_SECONDS, interval=0.05)
+
+
+def watch(
+    swarm: Cluster,
+    web: Service,
+    broken: Node,
+    fault: Fault,
+    noticed: Callable[[], float],
+    addresses: Sequence[str],
+) -> Watched:
+    """Wait until the fault is noticed, which returns after how many seconds that was, and made good.
+
+    `addresses` are those of the broken node's tasks in the mesh.
+    """
     # A port of its own on each node leaves no place for a fourth task on three of them.
     replicas = REPLICAS if swarm.engine.publish_mode() == "ingress" else REPLICAS - 1
     made_good = runs_without(web, broken, replicas)
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         noticing = pool.submit(noticed)
+        leaving_out = pool.submit(left_out, swarm, broken, fault, addresses)
         making_good = pool.submit(seconds_until, swarm, fault.started, f"{fault.name} made good", made_good)
-        return Watched(noticing.result(), making_good.result())
+        return Watched(noticing.result(), leaving_out.result(), making_good.result())
 
 
 def test_a_worker_is_killed(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
     worker = swarm.nodes[-1]
     with under_load(swarm, load, rows, "worker killed", [worker]) as (web, note):
+        addresses = mesh_addresses(web, worker)
         fault = swarm.kill(worker, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, worker, fault, partial(held_for_down, swarm, worker, fault)))
+        note(watch(swarm, web, worker, fault, partial(held_for_down, swarm, worker, fault), addresses))
 
 
 def test_the_leader_is_killed_during_an_update(
@@ -169,8 +209,9 @@ def test_the_leader_is_killed_during_an_update(
     ):
         update = pool.submit(web.update, image=f"{IMAGE}:2")
         seconds_until(swarm, time.time(), "the first new task", lambda api: _runs_image(api, web, f"{IMAGE}:2"))
+        addresses = mesh_addresses(web, leader)
         fault = swarm.kill(leader, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS)))
+        note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS), addresses))
         swarm.heal()
         update.result()
 
@@ -188,16 +229,18 @@ def test_a_follower_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[obje
     leader = swarm.leader
     follower = next(node for node in swarm.nodes[: swarm.managers] if node is not leader)
     with under_load(swarm, load, rows, "minority cut off", [follower]) as (web, note):
+        addresses = mesh_addresses(web, follower)
         fault = swarm.isolate(follower, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, follower, fault, partial(held_for_down, swarm, follower, fault)))
+        note(watch(swarm, web, follower, fault, partial(held_for_down, swarm, follower, fault), addresses))
 
 
 def test_the_leader_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
     """The majority is on the side without the leader."""
     leader = swarm.leader
     with under_load(swarm, load, rows, "leader cut off", [leader]) as (web, note):
+        addresses = mesh_addresses(web, leader)
         fault = swarm.isolate(leader, limit=LIMIT_SECONDS)
-        note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS)))
+        note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS), addresses))
 
 
 def test_all_nodes_are_killed_at_once(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
@@ -206,4 +249,4 @@ def test_all_nodes_are_killed_at_once(swarm: Cluster, load: Load, rows: list[tup
         swarm.heal()
         web.wait_converged()
         seconds = time.time() - faults[0].started
-        note(Watched(seconds, seconds))
+        note(Watched(seconds, None, seconds))

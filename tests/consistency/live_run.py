@@ -40,7 +40,7 @@ class Target(Hands, Protocol):
     worker: str | None
     """A node whose labels may be changed."""
     tells_state: bool
-    """Whether its managers tell a digest of what they applied: Docker's do not."""
+    """Whether its managers tell what they applied, and their logs when they led: Docker's do neither."""
 
     @property
     def faults(self) -> Sequence[Fault]:
@@ -103,6 +103,8 @@ class LiveRun:
                 self._check_alike(looking)
             self._clear_away(looking)
         led = [(term, address) for address, term in self._target.leaderships(since)]
+        if self._target.tells_state and not led:
+            self._others.append("no manager's log tells of a leadership")
         self._others += [f"term {term} had the leaders {names}" for term, names in two_leaders(led).items()]
         spontaneous = {kind.name for kind in self._kinds if not kind.versions_are_clients}
         findings = check(

@@ -85,18 +85,19 @@ def wait_left_out(node: Node, address: str) -> None:
     wait_until(look, what=f"{address} left out of the balancer of {node.name}", timeout=NOTICE_SECONDS)
 
 
-def mesh_address(service: Service, node: Node) -> str:
-    """Where the mesh reaches the service's task on that node."""
-    (running_there,) = running(service, on=(node.name,))
-    (task,) = [task for task in service.tasks() if task["ID"] == running_there]
+def mesh_addresses(service: Service, node: Node) -> list[str]:
+    """Where the mesh reaches the service's tasks on that node."""
+    there = running(service, on=(node.name,))
     addresses: list[str] = [
         address.partition("/")[0]
+        for task in service.tasks()
+        if task["ID"] in there
         for attachment in task["NetworksAttachments"]
         if attachment["Network"]["Spec"]["Name"] == "ingress"
         for address in attachment["Addresses"]
     ]
-    assert re.fullmatch(r"[\d.]+", addresses[0])
-    return addresses[0]
+    assert all(re.fullmatch(r"[\d.]+", address) for address in addresses)
+    return addresses
 
 
 def update_while_the_leader_dies(swarm: Cluster, web: Service) -> None:
@@ -151,8 +152,8 @@ def test_services_answer_without_a_majority_of_managers(
         with pytest.raises(APIError, match="The swarm does not have a leader"):
             survivor.client.api.create_config("without-a-majority", b"x")
         refused = time.monotonic() - asked
-        second.end()
         returned = time.monotonic()
+        second.end()
         swarm.wait_for_leader()
         again = time.monotonic() - returned
         web.scale(3)
@@ -200,7 +201,7 @@ def test_a_killed_worker_costs_what_was_in_flight_on_it(
     worker = swarm.nodes[-1]
     survivors = [node for node in swarm.nodes if node is not worker]
     web = deploy(replicas=4)
-    address = mesh_address(web, worker)
+    (address,) = mesh_addresses(web, worker)
     assert all(f"dnat to {address}:" in mesh_rules(node) for node in survivors)
 
     with load(web, requests=100, targets=others(swarm, worker)) as run, swarm.kill(worker) as death:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 
 import pytest
@@ -78,6 +78,17 @@ def start_containers(nodes: Sequence[Node]) -> None:
 
 
 @contextmanager
+def killed(swarm: Cluster, nodes: Sequence[Node]) -> Iterator[None]:
+    """Nodes that are dead; afterwards they are started again, and the cluster is whole."""
+    try:
+        for node in nodes:
+            node.container.kill()
+        yield
+    finally:
+        start_again(swarm, nodes)
+
+
+@contextmanager
 def paused(nodes: Sequence[Node]) -> Iterator[None]:
     """Nodes that stand still: their connections stay open, and nothing answers."""
     for node in nodes:
@@ -96,17 +107,14 @@ def test_without_a_majority_all_is_refused_at_once_and_running_tasks_stay(
     leader, others = managers_of(swarm)
     survivor = others[0]
     running = containers(survivor)
-    dead = [leader, others[1]]
-    for node in dead:
-        node.container.kill()
-    time.sleep(LEADERLESS_SECONDS)
-    for command in (("node", "ls"), ("service", "ls"), ("config", "create", "late", "/etc/hostname")):
-        said, seconds = refused(survivor, *command)
-        assert said.endswith(NO_LEADER), said
-        assert seconds < ANSWER_SECONDS_MAX
-    assert f"Error: {NO_LEADER}" in docker(survivor, "info")
-    assert containers(survivor) == running
-    start_again(swarm, dead)
+    with killed(swarm, [leader, others[1]]):
+        time.sleep(LEADERLESS_SECONDS)
+        for command in (("node", "ls"), ("service", "ls"), ("config", "create", "late", "/etc/hostname")):
+            said, seconds = refused(survivor, *command)
+            assert said.endswith(NO_LEADER), said
+            assert seconds < ANSWER_SECONDS_MAX
+        assert f"Error: {NO_LEADER}" in docker(survivor, "info")
+        assert containers(survivor) == running
     docker(survivor, "config", "create", "afterwards", "/etc/hostname")
     docker(survivor, "config", "rm", "afterwards")
 
@@ -152,9 +160,8 @@ def test_what_one_manager_acknowledged_all_others_show(swarm: Cluster) -> None:
 def test_all_nodes_at_once_come_back_with_all_they_had(swarm: Cluster, deploy: Callable[..., Service]) -> None:
     web = deploy(replicas=3)
     swarm.nodes[0].client.api.create_config("kept", b"x")
-    for node in swarm.nodes:
-        node.container.kill()
-    start_again(swarm, swarm.nodes)
+    with killed(swarm, swarm.nodes):
+        pass
     assert "kept" in docker(swarm.nodes[1], "config", "ls")
     web.wait_converged()
     docker(swarm.nodes[1], "config", "rm", "kept")
@@ -194,19 +201,20 @@ def test_one_manager_goes_on_alone_by_force(swarm: Cluster, deploy: Callable[...
     leader, others = managers_of(swarm)
     alone, lost = others[0], [leader, others[1]]
     nodes = {row.split()[0] for row in docker(alone, "node", "ls", "-q").splitlines()}
-    for node in lost:
-        node.container.kill()
-    time.sleep(LEADERLESS_SECONDS)
-    docker(alone, "swarm", "init", "--force-new-cluster", "--advertise-addr", alone.address)
-    assert manager_status(alone, alone.name) == "Leader"
-    assert [manager_status(alone, node.name) for node in lost] == ["", ""]
-    assert {row.split()[0] for row in docker(alone, "node", "ls", "-q").splitlines()} == nodes
-    assert "kept-net" in docker(alone, "network", "ls")
-    assert "kept-secret" in docker(alone, "secret", "ls")
-    assert web.name in docker(alone, "service", "ls")
+    with ExitStack() as returning:
+        returning.callback(start_containers, lost)
+        for node in lost:
+            node.container.kill()
+        time.sleep(LEADERLESS_SECONDS)
+        docker(alone, "swarm", "init", "--force-new-cluster", "--advertise-addr", alone.address)
+        assert manager_status(alone, alone.name) == "Leader"
+        assert [manager_status(alone, node.name) for node in lost] == ["", ""]
+        assert {row.split()[0] for row in docker(alone, "node", "ls", "-q").splitlines()} == nodes
+        assert "kept-net" in docker(alone, "network", "ls")
+        assert "kept-secret" in docker(alone, "secret", "ls")
+        assert web.name in docker(alone, "service", "ls")
 
     # The lost ones come back as workers, and may be promoted anew.
-    start_containers(lost)
     for node in lost:
         _wait_worker(node)
         docker(alone, "node", "promote", node.name)
