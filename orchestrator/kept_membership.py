@@ -25,7 +25,6 @@ class Remembered:
     address: str
     managers: tuple[str, ...]
     """"address:port" of all managers as last heard."""
-    raft_key: str = ""
     secrets_key: str = ""
     """Managers only: see `manager/secret_vault.py`."""
     raft_peers: tuple[str, ...] = ()
@@ -102,11 +101,7 @@ class KeptMembership:
     def load(self) -> tuple[NodeIdentity, Remembered]:
         """What was kept. Raises `OSError` when there is nothing, `ValueError` when it is damaged or locked."""
         own, membership = self.load_sealed()
-        opened = replace(
-            membership,
-            raft_key=self._locker.open(membership.raft_key),
-            secrets_key=self._locker.open(membership.secrets_key),
-        )
+        opened = replace(membership, secrets_key=self._locker.open(membership.secrets_key))
         self.identity, self.remembered = replace(own, key_pem=self._locker.open(own.key_pem)), opened
         return self.pair
 
@@ -154,7 +149,7 @@ class KeptMembership:
         seal = self._locker.seal
         content = _Content(
             replace(own, key_pem=seal(own.key_pem)),
-            replace(membership, raft_key=seal(membership.raft_key), secrets_key=seal(membership.secrets_key)),
+            replace(membership, secrets_key=seal(membership.secrets_key)),
         )
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(self._path, msgspec.json.encode(content))

@@ -22,6 +22,7 @@ from orchestrator.model.node import NodeRole
 from orchestrator.raft.journal import DamagedData
 from orchestrator.raft.membership import Membership
 from orchestrator.raft.node import RaftStore
+from orchestrator.raft.tls_socket import PeerTls
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class NodeParts:
         """Why this manager cannot take part: its log is not whole. One line."""
         self._client_tls: ssl.SSLContext | None = None
         self._server_tls: ssl.SSLContext | None = None
+        self._consensus_tls: ssl.SSLContext | None = None
 
     async def start(self) -> None:
         """Start what the kept membership calls for. Raises `OSError` when the node's addresses cannot be had."""
@@ -92,6 +94,7 @@ class NodeParts:
         """Connections from now on are made as `own`; those that are open stay."""
         self._client_tls = authority.client_context(own)
         self._server_tls = authority.server_context(own)
+        self._consensus_tls = authority.consensus_context(own)
 
     def connecting(self) -> ssl.SSLContext:
         """As whom this node asks others."""
@@ -101,6 +104,10 @@ class NodeParts:
     def _serving(self) -> ssl.SSLContext:
         assert self._server_tls is not None
         return self._server_tls
+
+    def _serving_consensus(self) -> ssl.SSLContext:
+        assert self._consensus_tls is not None
+        return self._consensus_tls
 
     async def change_role(self, role: NodeRole, membership: Remembered) -> None:
         """Be a manager from now on, or no longer; tasks and data path never notice."""
@@ -116,7 +123,7 @@ class NodeParts:
         self.store = RaftStore(
             membership.address,
             self.raft_directory,
-            membership.raft_key,
+            PeerTls(self._serving_consensus, self.connecting, authority.manager_of),
             peers=membership.raft_peers,
             log_key=membership.secrets_key,
         )

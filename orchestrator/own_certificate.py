@@ -77,7 +77,6 @@ class OwnCertificate:
         membership = replace(
             remembered,
             managers=reply.managers,
-            raft_key=reply.raft_key,
             secrets_key=reply.secrets_key,
             raft_peers=reply.raft_peers,
         )

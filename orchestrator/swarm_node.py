@@ -115,7 +115,7 @@ class SwarmNode:
             own = authority.issue(cluster, identity.new_id(), NodeRole.MANAGER, clock.now())
             managers = (f"{address}:{port}",)
             key = secret_vault.new_key()
-            self._kept.save(own, Remembered(address, managers, cluster.raft_key, key, management_port=port))
+            self._kept.save(own, Remembered(address, managers, key, management_port=port))
             try:
                 await self._parts.start()
                 await self._found(cluster, own, options.availability)
@@ -188,9 +188,7 @@ class SwarmNode:
                 ca_pem=reply.ca_certificate,
                 cluster_id=reply.cluster_id,
             )
-            membership = Remembered(
-                address, reply.managers, reply.raft_key, reply.secrets_key, reply.raft_peers, management_port=port
-            )
+            membership = Remembered(address, reply.managers, reply.secrets_key, reply.raft_peers, management_port=port)
             self._kept.save(own, membership)
             try:
                 await self._parts.start()

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import re
+import socket
 import ssl
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,7 +84,7 @@ class NodeIdentity:
 
 
 def found(cluster_id: str, spec: ClusterSpec, now: float) -> Cluster:
-    """A new cluster with a root, join tokens and a Raft key of its own; `now` in seconds since the epoch."""
+    """A new cluster with a root and join tokens of its own; `now` in seconds since the epoch."""
     ca_pem, key_pem = new_root(now)
     return Cluster(
         id=cluster_id,
@@ -92,7 +93,6 @@ def found(cluster_id: str, spec: ClusterSpec, now: float) -> Cluster:
         ca_key=key_pem,
         worker_token=new_token(ca_pem),
         manager_token=new_token(ca_pem),
-        raft_key=identity.new_secret(),
     )
 
 
@@ -291,6 +291,19 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
 class ManagerContext(ssl.SSLContext):
     """A client's context that accepts a manager of the cluster only, whatever address was dialled."""
 
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
+        """As in `ssl`, for those who bring a socket of their own."""
+        name = _UNIT_OF_ROLE[NodeRole.MANAGER]
+        return super().wrap_socket(sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, name, session)
+
     def wrap_bio(
         self,
         incoming: ssl.MemoryBIO,
@@ -309,6 +322,13 @@ def server_context(own: NodeIdentity) -> ssl.SSLContext:
     _trust(context, own.ca_pem)
     context.verify_mode = ssl.CERT_OPTIONAL
     load_identity(context, own)
+    return context
+
+
+def consensus_context(own: NodeIdentity) -> ssl.SSLContext:
+    """For the port of the consensus: whoever shows no certificate of the cluster's does not get in."""
+    context = server_context(own)
+    context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
@@ -339,6 +359,12 @@ def peer_identity(ssl_object: Any) -> PeerIdentity | None:
     if role is None:
         return None
     return PeerIdentity(subject["commonName"], role, subject["organizationName"])
+
+
+def manager_of(ssl_object: Any) -> str | None:
+    """The node id of the manager at the other end of a TLS connection; None for anybody else."""
+    peer = peer_identity(ssl_object)
+    return peer.node_id if peer is not None and peer.role is NodeRole.MANAGER else None
 
 
 def _trust(context: ssl.SSLContext, ca_pem: str) -> None:

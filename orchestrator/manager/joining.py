@@ -148,7 +148,6 @@ class Joining:
             certificate=certificate,
             ca_certificate=cluster.ca_certificate,
             managers=self._manager_addresses(),
-            raft_key=cluster.raft_key if is_manager else "",
             secrets_key=self._secrets_key if is_manager else "",
             raft_peers=peers if is_manager else (),
         )

@@ -66,8 +66,6 @@ class Cluster:
     """PEM of the root key: never leaves the managers."""
     worker_token: str = ""
     manager_token: str = ""
-    raft_key: str = ""
-    """Password of the managers' Raft transport."""
     gossip_keys: tuple[GossipKey, ...] = ()
     """At most two, the one to seal with first; `control/gossip_keys.py` rotates them."""
     default_address_pools: tuple[str, ...] = ()

@@ -35,8 +35,6 @@ class JoinReply:
     ca_certificate: str
     managers: tuple[str, ...]
     """Addresses ("10.1.2.3:2377") of all managers."""
-    raft_key: str = ""
-    """For managers only: the password of the Raft transport."""
     secrets_key: str = field(default="", repr=False)
     """For managers only: the key under which secrets are sealed (`manager/secret_vault.py`); never replicated."""
     raft_peers: tuple[str, ...] = ()

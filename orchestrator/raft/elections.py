@@ -14,12 +14,14 @@ manager that was cut off or slow deposes a healthy leader when it comes back. He
   manager whose term ran ahead of the others' is not shut out for ever.
 - **Succession.** When the connection to the leader breaks, the leader's machine has most likely died: the pre-vote
   comes after a moment instead of a whole election timeout. If the leader lives, the others hear it and say no.
+- **Who is refused because there is a leader learns who the managers are** (`raft/acquaintances.py`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from orchestrator.raft.acquaintances import MEMBERS
 from orchestrator.raft.stable_node import StableNode
 from orchestrator.raft.timing import RaftTiming
 
@@ -202,7 +204,10 @@ class Elections:
         own, term = self.candidate, message["term"]
         if term <= own.term:
             own.tell(node, {"type": BEHIND, "term": own.term})
-        elif not self._hears_leader() and self._yields_to(node, message):
+        elif self._hears_leader():
+            # Or it would miss a leader that it has never heard of.
+            own.tell(node, {"type": MEMBERS, "members": (own.own_id, *own.peer_ids)})
+        elif self._yields_to(node, message):
             # Whoever has a promise has a moment to make use of it.
             self._promised_term = 0
             own.election_deadline = max(own.election_deadline, own.now + self.timing.succession_delay)

@@ -2,7 +2,7 @@
 
 PySyncObj's own reads from a connection for as long as bytes come, keeps what may be the beginning of a message of two
 gigabytes, lets silent connections stay for ever, and stops listening for good when it cannot accept one. Here a peer
-that has not yet proved to hold the Raft key gets little room and little time, and few such peers are let in at once.
+that has not yet proved who it is gets little room and little time, and few such peers are let in at once.
 """
 
 import logging
@@ -15,11 +15,12 @@ from pysyncobj.poller import POLL_EVENT_TYPE
 from pysyncobj.tcp_connection import TcpConnection
 
 from orchestrator.raft.poller import EpollPoller
+from orchestrator.raft.tls_socket import TlsSocket
 
 logger = logging.getLogger(__name__)
 
 HANDSHAKE_BYTES_MAX = 4096
-"""The two messages of a handshake, encrypted, are some 500 bytes."""
+"""What a peer may say before it is trusted: its address. OpenSSL bounds what it may say before TLS stands."""
 PENDING_MAX = 64
 PENDING_PER_ADDRESS_MAX = 8
 """A manager needs one, and another when it comes back before the old one was missed."""
@@ -30,7 +31,7 @@ ACCEPTED_AT_ONCE_MAX = 16
 class GuardedSocket:
     """What a connection uses of its socket. Until it is trusted, the peer that says too much seems to have gone."""
 
-    def __init__(self, raw: socket.socket, budget: int) -> None:
+    def __init__(self, raw: TlsSocket, budget: int) -> None:
         self._raw = raw
         self._budget: int | None = budget
 
@@ -71,6 +72,7 @@ class GuardedSocket:
 class _Pending:
     address: str
     since: float
+    tls: TlsSocket
     guard: GuardedSocket
 
 
@@ -86,7 +88,10 @@ class BoundedServer:
         *,
         buffer_sizes: tuple[int, int],
         timeout: float,
+        secure: Callable[[socket.socket], TlsSocket],
     ) -> None:
+        """`secure` puts TLS over what was accepted, as `tls_socket.secure` does."""
+        self._secure = secure
         self._poller = poller
         self._endpoint = (host, port)
         self._on_connection = on_connection
@@ -119,8 +124,13 @@ class BoundedServer:
             self._poller.unsubscribe(listener.fileno())
             listener.close()
 
+    def peer_of(self, connection: TcpConnection) -> str:
+        """The node id that a connection which is not yet trusted has proved to be of; "" before its handshake."""
+        pending = self._pending.get(connection)
+        return "" if pending is None else pending.tls.peer
+
     def trust(self, connection: TcpConnection) -> None:
-        """The peer has proved to hold the key."""
+        """The peer is who it says."""
         pending = self._pending.pop(connection, None)
         if pending is not None:
             pending.guard.trust()
@@ -158,7 +168,12 @@ class BoundedServer:
             next(iter(self._pending)).disconnect()
         raw.setblocking(False)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        guard = GuardedSocket(raw, HANDSHAKE_BYTES_MAX)
+        try:
+            tls = self._secure(raw)
+        except OSError:  # it has gone already
+            raw.close()
+            return
+        guard = GuardedSocket(tls, HANDSHAKE_BYTES_MAX)
         connection = TcpConnection(
             poller=self._poller,
             socket=guard,
@@ -166,5 +181,5 @@ class BoundedServer:
             sendBufferSize=self._send_buffer,
             recvBufferSize=self._receive_buffer,
         )
-        self._pending[connection] = _Pending(address, monotonic(), guard)
+        self._pending[connection] = _Pending(address, monotonic(), tls, guard)
         self._on_connection(connection)

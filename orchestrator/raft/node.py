@@ -24,6 +24,7 @@ from orchestrator.raft.reads import READ_TIMEOUT, Reads
 from orchestrator.raft.replica import BARRIER, Replica
 from orchestrator.raft.store_files import StoreFiles
 from orchestrator.raft.timing import RaftTiming
+from orchestrator.raft.tls_socket import PeerTls
 from orchestrator.raft.transport import ManagerTransport
 from orchestrator.state.actions import Action, Batch
 from orchestrator.state.cluster_state import ClusterState
@@ -54,14 +55,14 @@ class RaftStore:
         self,
         address: str,
         data_directory: Path,
-        key: str,
+        tls: PeerTls,
         *,
         peers: Sequence[str] = (),
         port: int = RAFT_PORT,
         timing: RaftTiming | None = None,
         log_key: str = "",
     ) -> None:
-        """`address` is the IPv4 address to listen on and be known by; `key` the cluster's `raft_key`.
+        """`address` is the IPv4 address to listen on and be known by; `tls` is how managers prove who they are.
 
         `log_key`, in hex, is what the log is sealed under; without it the log is in clear.
 
@@ -71,7 +72,7 @@ class RaftStore:
         self.address = address
         self._port = port
         self._files = StoreFiles(data_directory)
-        self._key = key
+        self._tls = tls
         self._cipher = EntryCipher(log_key) if log_key else NoCipher()
         self._first_peers = tuple(f"{peer}:{port}" for peer in sorted(peers) if peer != address)
         self._timing = timing or RaftTiming()
@@ -271,7 +272,9 @@ class RaftStore:
         transports: list[ManagerTransport] = []
 
         def transport(*arguments: Any) -> ManagerTransport:
-            transports.append(ManagerTransport(*arguments, poller=poller, timing=self._timing))
+            transports.append(
+                ManagerTransport(*arguments, poller=poller, timing=self._timing, tls=self._tls, is_at=self._is_at)
+            )
             return transports[-1]
 
         options = ReplicaOptions(
@@ -279,7 +282,6 @@ class RaftStore:
             peers=peers,
             beginning=beginning,
             transport=transport,
-            key=self._key,
             timing=self._timing,
             journal=journal,
             dump=self._files.dump,
@@ -311,6 +313,14 @@ class RaftStore:
         replica.close()
         poller.close()
         self._notify()
+
+    def _is_at(self, node_id: str, address: str) -> bool:
+        """Whether the node has that address, as far as this manager's copy of the state says: it may be an old one."""
+        nodes = self.state.nodes
+        known = nodes.get(node_id)
+        if known is not None:
+            return known.address == address
+        return all(node.address != address for node in nodes.values())
 
     def _keep_members(self, replica: Replica) -> None:
         self._files.keep_members(replica.peer_ids, replica.transport.peer_changes)

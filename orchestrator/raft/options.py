@@ -42,7 +42,6 @@ class ReplicaOptions:
     beginning: Beginning
     transport: Callable[..., Any]
     """Called with (replica, own node, other nodes); returns a PySyncObj transport."""
-    key: str | None = None
     timing: RaftTiming = field(default_factory=RaftTiming)
     journal: DurableJournal | MemoryJournal = field(default_factory=MemoryJournal)
     """The replica closes it. The one in memory is for the simulation."""
@@ -64,7 +63,6 @@ def configuration(options: ReplicaOptions, serializer: object, deserializer: obj
     }[options.beginning]
     return SyncObjConf(
         autoTick=False,
-        password=options.key,
         bindAddress=options.node_id,
         bindRetryTime=1e-9,
         maxBindRetries=1,

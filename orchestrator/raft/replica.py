@@ -16,6 +16,7 @@ from pysyncobj import SyncObj, replicated, syncobj
 from orchestrator.model.consensus import PeerStatus
 from orchestrator.model.errors import ClusterError
 from orchestrator.raft import log_matching, snapshots
+from orchestrator.raft.acquaintances import Acquaintances
 from orchestrator.raft.elections import Elections
 from orchestrator.raft.journal import LogEntry
 from orchestrator.raft.options import ReplicaOptions, configuration
@@ -47,6 +48,7 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
         self.transport: Any
         self.outbox: Outbox
         self.elections = Elections(self, options.timing)
+        self.acquaintances = Acquaintances(self)
         self.reads = ReadIndex(self, options.timing.heartbeat_period)
         self._compact_at = 0.0
         self._full_peers: dict[str, None] = {}
@@ -270,7 +272,8 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
 
     def _receive(self, node: StableNode, message: Mapping[str, Any]) -> None:
         """Put PySyncObj's handling of a message right where it is not Raft's."""
-        if node not in self.otherNodes or not (self.elections.admit(node, message) and self.reads.admit(node, message)):
+        readers = (self.acquaintances, self.elections, self.reads)
+        if not all(reader.admit(node, message) for reader in readers):
             return
         if message["type"] == "append_entries":
             if not self._has_room_for(message):
@@ -378,6 +381,7 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
         timing, may_compact = self.options.timing, self.now >= self._compact_at
         self.conf.logCompactionMinEntries = timing.compaction_entries if may_compact else sys.maxsize
         self.conf.logCompactionMinTime = timing.compaction_period if may_compact else float("inf")
+        self.acquaintances.before_tick()
         self.elections.before_tick()
         self.reads.before_tick()
         self.journal.sync()

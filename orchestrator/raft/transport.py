@@ -1,4 +1,4 @@
-"""PySyncObj's TCP transport with its five gaps closed.
+"""PySyncObj's TCP transport over mutual TLS, with its five gaps closed.
 
 1. Followers have nothing to tell each other, and PySyncObj closes an idle connection on the first message after
    `connectionTimeout`: that message is the request for a vote, so a failover costs a second election. A keepalive
@@ -8,9 +8,16 @@
 3. A request for a vote may be sent into an unfinished handshake, which spoils it: `send` waits for its end.
 4. What the kernel did not take at once lies until the next message: the rest is sent when the socket can take it.
 5. Strangers that connect may take memory, time and the port itself: see `raft/listener.py`.
+
+PySyncObj's own encryption knows one password, which whoever was a manager once keeps. Here each end shows a manager's
+certificate, and the node it names must be where the replicated state says that it is: who was removed is nobody, and
+no manager passes for another. Nothing is unpickled before.
 """
 
-from collections.abc import Iterable, Mapping
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pysyncobj.monotonic import monotonic
@@ -21,6 +28,9 @@ from orchestrator.raft.listener import BoundedServer
 from orchestrator.raft.poller import EpollPoller
 from orchestrator.raft.stable_node import StableNode
 from orchestrator.raft.timing import RaftTiming
+from orchestrator.raft.tls_socket import PeerTls, TlsSocket, secure
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["ManagerTransport", "Transport"]
 
@@ -28,7 +38,7 @@ _KEEPALIVE: Mapping[str, str] = {"type": "keepalive"}
 
 
 class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has no types
-    """Messages between managers, pickled and encrypted by PySyncObj with the cluster's Raft key."""
+    """Messages between managers, pickled by PySyncObj."""
 
     def __init__(
         self,
@@ -38,11 +48,18 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
         *,
         poller: EpollPoller,
         timing: RaftTiming,
+        tls: PeerTls,
+        is_at: Callable[[str, str], bool],
     ) -> None:
+        """`is_at` tells whether the node of that id has that IPv4 address, as far as this manager knows."""
         # The one seam PySyncObj leaves for a poller of one's own: server and connections take it from here.
         replica._poller = poller
         self._poller = poller
         self._timing = timing
+        self._tls = tls
+        self._is_at = is_at
+        self._outgoing: dict[TcpConnection, TlsSocket] = {}
+        self._failures: dict[StableNode, str] = {}
         self.peer_changes = 0
         """Raised whenever the set of peers may have changed."""
         self._keepalive_due = 0.0
@@ -59,6 +76,7 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
             self._onNewIncomingConnection,
             buffer_sizes=(conf.sendBufferSize, conf.recvBufferSize),
             timeout=conf.connectionTimeout,
+            secure=self._secure_incoming,
         )
 
     def send(self, node: StableNode, message: Any) -> bool:
@@ -71,8 +89,9 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
         return True
 
     def addNode(self, node: StableNode) -> None:
-        """Begin to talk with a peer. Called by PySyncObj."""
-        super().addNode(node)
+        """Begin to talk with a peer, unless it is one already. Called by PySyncObj, and for acquaintances."""
+        if node not in self._nodes:
+            super().addNode(node)
         self.peer_changes += 1
 
     def dropNode(self, node: StableNode) -> None:
@@ -80,9 +99,59 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
         super().dropNode(node)
         self.peer_changes += 1
 
+    # Who is at the other end -----------------------------------------------------------------------------------
+
+    def _secure_incoming(self, raw: socket.socket) -> TlsSocket:
+        return secure(raw, self._tls.accepting(), self._manager_at, server_side=True)
+
+    def _onIncomingMessageReceived(self, connection: TcpConnection, message: Any) -> None:
+        """Called by PySyncObj with what a peer says first: its name. Nobody may read along, or ask for anything."""
+        node_id = self._server.peer_of(connection)
+        is_peer = isinstance(message, str) and message in self._nodeAddrToNode
+        if is_peer and self._is_at(node_id, message.rpartition(":")[0]):
+            super()._onIncomingMessageReceived(connection, message)
+        else:
+            connection.disconnect()
+
+    def _onOutgoingConnected(self, connection: TcpConnection) -> None:
+        """Called by PySyncObj when TCP has connected."""
+        node = self._connToNode(connection)
+
+        def admit(tls: ssl.SSLSocket) -> str:
+            node_id = self._manager_at(tls)
+            if not self._is_at(node_id, node.id.rpartition(":")[0]):
+                raise ConnectionRefusedError(f"node {node_id} is not at {node.id}")
+            self._onNodeConnected(node)
+            return node_id
+
+        raw = connection._TcpConnection__socket
+        try:
+            tls = secure(raw, self._tls.connecting(), admit, server_side=False)
+        except OSError:
+            connection.disconnect()
+            return
+        connection._TcpConnection__socket = self._outgoing[connection] = tls
+        self._sendSelfAddress(connection)
+
+    def _manager_at(self, tls: ssl.SSLSocket) -> str:
+        node_id = self._tls.manager_of(tls)
+        if node_id is None:
+            raise ConnectionRefusedError("only managers may speak here")
+        return node_id
+
     def _onDisconnected(self, connection: TcpConnection) -> None:
         self._server.forget(connection)
+        tls = self._outgoing.pop(connection, None)
+        node = self._connToNode(connection)
+        if tls is not None and node is not None:
+            self._tell_failure(node, tls.failure)
         super()._onDisconnected(connection)
+
+    def _tell_failure(self, node: StableNode, failure: str) -> None:
+        """Once: it is tried again many times a second."""
+        if failure and self._failures.get(node) != failure:
+            logger.warning("no connection with the manager at %s: %s", node.id, failure)
+        self._failures[node] = failure
 
     def _onNodeConnected(self, node: StableNode) -> None:
         self._server.trust(self._connections[node])

@@ -26,6 +26,7 @@ from orchestrator.model.errors import Unavailable
 from orchestrator.model.node import MANAGEMENT_PORT, Node, NodeDescription, NodeRole, NodeSpec
 from orchestrator.raft.membership import Membership
 from orchestrator.raft.node import RaftStore
+from orchestrator.raft.tls_socket import PeerTls
 from orchestrator.state.actions import AddNode, CreateCluster
 from orchestrator.testing.cluster_backend import FakeEngineClient, FakeLifecycle
 
@@ -53,12 +54,14 @@ async def serve(directory: Path, number: int) -> None:
     cluster = msgspec.json.decode((directory / CLUSTER_FILE).read_bytes(), type=Cluster)
     address = address_of(directory, number)
     first_peers = [address_of(directory, other) for other in range(1, number)]
-    store = RaftStore(address, directory / name_of(number) / "raft", "raft-key", peers=first_peers)
+    peer_tls = authority.consensus_context(own)
+    server_tls, client_tls = authority.server_context(own), authority.client_context(own)
+    tls = PeerTls(lambda: peer_tls, lambda: client_tls, authority.manager_of)
+    store = RaftStore(address, directory / name_of(number) / "raft", tls, peers=first_peers)
     store.start()
     raft = Membership(store)
     lifecycle = FakeLifecycle(LocalNode(LocalNodeState.ACTIVE, own.node_id, address, is_manager=True))
     lifecycle.consensus_now = lambda: store.status
-    server_tls, client_tls = authority.server_context(own), authority.client_context(own)
     manager = Manager(
         store,
         server_tls=lambda: server_tls,

@@ -52,7 +52,7 @@ def test_one_seed() -> None:
     assert trouble_in(int(os.environ["CONSISTENCY_SEED"])) == ""
 
 
-@pytest.mark.parametrize("seed", [2, 7])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_leader_that_does_not_ask_whether_it_still_leads_is_caught(seed: int) -> None:
     """Cut off, it goes on to answer for as long as `leader_fallback`, and its successor is elected sooner."""
     isolations = [fault for fault in FAULTS if fault.name == "isolate leader"]

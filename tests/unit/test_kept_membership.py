@@ -16,8 +16,8 @@ from orchestrator.model.node import NodeRole
 
 CLUSTER = authority.found("c1", ClusterSpec(), clock.now())
 OWN = authority.issue(CLUSTER, "n1", NodeRole.MANAGER, clock.now())
-REMEMBERED = Remembered("10.1.0.1", ("10.1.0.1:2377",), CLUSTER.raft_key, secret_vault.new_key())
-SECRETS = (OWN.key_pem.encode()[40:80], REMEMBERED.raft_key.encode(), REMEMBERED.secrets_key.encode())
+REMEMBERED = Remembered("10.1.0.1", ("10.1.0.1:2377",), secret_vault.new_key())
+SECRETS = (OWN.key_pem.encode()[40:80], REMEMBERED.secrets_key.encode())
 KEY = new_unlock_key()
 
 

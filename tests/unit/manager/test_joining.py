@@ -65,7 +65,7 @@ def test_a_node_is_admitted_in_the_role_of_its_token() -> None:
         worker, manager = await ask(store, a_request(), a_request(CLUSTER.manager_token))
         replies = [msgspec.json.decode(body, type=JoinReply) for _, body in (worker, manager)]
         assert [reply.role for reply in replies] == [NodeRole.WORKER, NodeRole.MANAGER]
-        assert [bool(reply.raft_key) for reply in replies] == [False, True]
+        assert [bool(reply.secrets_key) for reply in replies] == [False, True]
         assert [store.state.node(reply.node_id).role for reply in replies] == [reply.role for reply in replies]
 
     asyncio.run(scenario())

@@ -3,12 +3,17 @@
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
-from orchestrator.model.cluster import Cluster
+from orchestrator import clock
+from orchestrator.manager import authority
+from orchestrator.model.cluster import Cluster, ClusterSpec
+from orchestrator.model.node import NodeRole
 from orchestrator.raft.membership import Membership
 from orchestrator.raft.node import RaftStore
 from orchestrator.raft.timing import RaftTiming
+from orchestrator.raft.tls_socket import PeerTls
 from orchestrator.state.actions import CreateCluster
 
 TIMING = RaftTiming(
@@ -20,6 +25,19 @@ TIMING = RaftTiming(
     connection_retry=0.02,
 )
 FOUND = CreateCluster(Cluster(id="c"))
+
+
+@cache
+def _authority() -> Cluster:
+    return authority.found("c", ClusterSpec(), clock.now())
+
+
+@cache
+def peer_tls(number: int, role: NodeRole = NodeRole.MANAGER) -> PeerTls:
+    """As a manager of the group shows itself, or whoever has a certificate of the same root."""
+    own = authority.issue(_authority(), f"node-{number}", role, clock.now())
+    accepting, connecting = authority.consensus_context(own), authority.client_context(own)
+    return PeerTls(lambda: accepting, lambda: connecting, authority.manager_of)
 
 
 def free_port() -> int:
@@ -47,7 +65,7 @@ class Group:
         store = RaftStore(
             f"127.0.0.{number}",
             self.directory / str(number),
-            "secret",
+            peer_tls(number),
             peers=[f"127.0.0.{peer}" for peer in peers],
             port=self.port,
             timing=TIMING,

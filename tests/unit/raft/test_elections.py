@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.raft.acquaintances import MEMBERS
 from orchestrator.raft.elections import BEHIND, PRE_VOTE, PROMISE, Elections
 from orchestrator.raft.stable_node import StableNode
 from orchestrator.raft.timing import RaftTiming
@@ -76,7 +77,7 @@ def silent(replica: FakeReplica) -> None:
 def test_nobody_is_promised_anything_while_the_leader_is_heard() -> None:
     replica = FakeReplica()
     assert not elections(replica).admit(NODES["p2:1"], ask())
-    assert replica.sent == []
+    assert replica.sent == [("p2:1", {"type": MEMBERS, "members": ("own:1", *PEERS)})]
 
 
 @pytest.mark.parametrize("reason", ["silence", "broken connection", "no leader"])

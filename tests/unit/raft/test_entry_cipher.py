@@ -10,7 +10,7 @@ from orchestrator.model.cluster import Cluster
 from orchestrator.raft.entry_cipher import EntryCipher
 from orchestrator.raft.node import RaftStore
 from orchestrator.state.actions import CreateCluster
-from tests.unit.raft.group import TIMING, free_port, until
+from tests.unit.raft.group import TIMING, free_port, peer_tls, until
 
 KEY = secret_vault.new_key()
 
@@ -26,7 +26,7 @@ def test_another_key_opens_nothing() -> None:
 def test_neither_journal_nor_snapshot_holds_the_state_in_clear(tmp_path: Path) -> None:
     async def scenario() -> None:
         port = free_port()
-        store = RaftStore("127.0.0.1", tmp_path, "secret", port=port, timing=TIMING, log_key=KEY)
+        store = RaftStore("127.0.0.1", tmp_path, peer_tls(1), port=port, timing=TIMING, log_key=KEY)
         store.start()
         await until(store, lambda: store.is_leader)
         await store.propose((CreateCluster(Cluster("c", worker_token="SWMTKN-in-the-log")),))
@@ -35,7 +35,7 @@ def test_neither_journal_nor_snapshot_holds_the_state_in_clear(tmp_path: Path) -
             while not (tmp_path / "dump").exists():
                 await asyncio.sleep(0.01)
         await store.close()
-        again = RaftStore("127.0.0.1", tmp_path, "secret", port=port, timing=TIMING, log_key=KEY)
+        again = RaftStore("127.0.0.1", tmp_path, peer_tls(1), port=port, timing=TIMING, log_key=KEY)
         again.start()
         await until(again, lambda: again.is_leader)
         assert again.state.cluster is not None

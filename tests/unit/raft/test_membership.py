@@ -156,3 +156,28 @@ def test_nobody_hears_of_new_managers_before_their_list_is_on_the_disk(
     asyncio.run(scenario())
     assert {len(peers) for peers, _ in lists} == {0, 1, 2}
     assert [(peers, kept) for peers, kept in lists if peers != kept] == []
+
+
+@pytest.mark.parametrize("newcomer", [2, 9])
+def test_a_manager_that_was_away_follows_a_leader_it_has_never_heard_of(tmp_path: Path, newcomer: int) -> None:
+    async def scenario() -> None:
+        async with Group(tmp_path) as group:
+            first = await group.founded()
+            second, away = group.start(4, [1]), group.start(5, [1, 4])
+            for store in (second, away):
+                await Membership(first).add_manager(store.address)
+                await caught_up(store)
+            await away.close()
+            new = group.start(newcomer, [1, 4])
+            await Membership(first).add_manager(new.address)
+            await caught_up(new)
+            while not new.is_leader:
+                leader = await leader_of(first, second, new)
+                if leader is not new:
+                    await Membership(leader).transfer_leadership()
+            await new.propose([RotateJoinTokens(worker_token="later")])
+            back = group.start(5)
+            await holds(back, "later")
+            assert sorted(back.peers) == sorted([first.address, second.address, new.address])
+
+    asyncio.run(scenario())
