@@ -28,52 +28,11 @@ BACKLOG = 64
 ACCEPTED_AT_ONCE_MAX = 16
 
 
-class GuardedSocket:
-    """What a connection uses of its socket. Until it is trusted, the peer that says too much seems to have gone."""
-
-    def __init__(self, raw: TlsSocket, budget: int) -> None:
-        self._raw = raw
-        self._budget: int | None = budget
-
-    def trust(self) -> None:
-        """Let the peer say as much as it likes."""
-        self._budget = None
-
-    def recv(self, size: int) -> bytes:
-        """As of a socket; raises `OSError` as one."""
-        if self._budget is None:
-            return self._raw.recv(size)
-        data = self._raw.recv(min(size, self._budget + 1))
-        self._budget -= len(data)
-        return data if self._budget >= 0 else b""
-
-    def send(self, data: bytes) -> int:
-        """As of a socket; raises `OSError` as one."""
-        return self._raw.send(data)
-
-    def fileno(self) -> int:
-        """As of a socket."""
-        return self._raw.fileno()
-
-    def getsockopt(self, level: int, option: int) -> int:
-        """As of a socket."""
-        return self._raw.getsockopt(level, option)
-
-    def setsockopt(self, level: int, option: int, value: int) -> None:
-        """As of a socket."""
-        self._raw.setsockopt(level, option, value)
-
-    def close(self) -> None:
-        """As of a socket."""
-        self._raw.close()
-
-
 @dataclass(frozen=True, slots=True)
 class _Pending:
     address: str
     since: float
     tls: TlsSocket
-    guard: GuardedSocket
 
 
 class BoundedServer:
@@ -90,7 +49,7 @@ class BoundedServer:
         timeout: float,
         secure: Callable[[socket.socket], TlsSocket],
     ) -> None:
-        """`secure` puts TLS over what was accepted, as `tls_socket.secure` does."""
+        """`secure` puts TLS over what was accepted; what it returns lets a stranger say a name and no more."""
         self._secure = secure
         self._poller = poller
         self._endpoint = (host, port)
@@ -133,7 +92,7 @@ class BoundedServer:
         """The peer is who it says."""
         pending = self._pending.pop(connection, None)
         if pending is not None:
-            pending.guard.trust()
+            pending.tls.trust()
 
     def forget(self, connection: TcpConnection) -> None:
         """The connection has ended."""
@@ -173,13 +132,12 @@ class BoundedServer:
         except OSError:  # it has gone already
             raw.close()
             return
-        guard = GuardedSocket(tls, HANDSHAKE_BYTES_MAX)
         connection = TcpConnection(
             poller=self._poller,
-            socket=guard,
+            socket=tls,
             timeout=self._timeout,
             sendBufferSize=self._send_buffer,
             recvBufferSize=self._receive_buffer,
         )
-        self._pending[connection] = _Pending(address, monotonic(), tls, guard)
+        self._pending[connection] = _Pending(address, monotonic(), tls)
         self._on_connection(connection)

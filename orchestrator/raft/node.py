@@ -271,9 +271,12 @@ class RaftStore:
     ) -> Replica:
         transports: list[ManagerTransport] = []
 
+        def is_at(node_id: str, address: str) -> bool:
+            return self.state.has_node_at(node_id, address)
+
         def transport(*arguments: Any) -> ManagerTransport:
             transports.append(
-                ManagerTransport(*arguments, poller=poller, timing=self._timing, tls=self._tls, is_at=self._is_at)
+                ManagerTransport(*arguments, poller=poller, timing=self._timing, tls=self._tls, is_at=is_at)
             )
             return transports[-1]
 
@@ -313,14 +316,6 @@ class RaftStore:
         replica.close()
         poller.close()
         self._notify()
-
-    def _is_at(self, node_id: str, address: str) -> bool:
-        """Whether the node has that address, as far as this manager's copy of the state says: it may be an old one."""
-        nodes = self.state.nodes
-        known = nodes.get(node_id)
-        if known is not None:
-            return known.address == address
-        return all(node.address != address for node in nodes.values())
 
     def _keep_members(self, replica: Replica) -> None:
         self._files.keep_members(replica.peer_ids, replica.transport.peer_changes)

@@ -33,10 +33,16 @@ class TlsSocket:
     socket for room to write all the while, of which there is plenty.
     """
 
-    def __init__(self, tls: ssl.SSLSocket, admit: Callable[[ssl.SSLSocket], str]) -> None:
-        """`admit` is called once the handshake is over: it returns who the peer is, or raises `OSError`."""
+    def __init__(
+        self, tls: ssl.SSLSocket, admit: Callable[[ssl.SSLSocket], str], *, untrusted_max: int | None = None
+    ) -> None:
+        """`admit` is called once the handshake is over: it returns who the peer is, or raises `OSError`.
+
+        A peer that says more than `untrusted_max` bytes before `trust` is called seems to have gone.
+        """
         self._tls = tls
         self._admit = admit
+        self._allowance = untrusted_max
         self._is_secure = False
         self._unsent = b""
         self.peer = ""
@@ -44,24 +50,19 @@ class TlsSocket:
         self.failure = ""
         """Why the handshake failed."""
 
+    def trust(self) -> None:
+        """Let the peer say as much as it likes."""
+        self._allowance = None
+
     def recv(self, size: int) -> bytes:
         """As of a socket; raises `OSError` as one."""
         if not self._is_secure:
             self._shake_hands()
-        pieces: list[bytes] = []
-        missing = size
-        while missing > 0:
-            try:
-                piece = self._tls.recv(min(missing, _RECORD))
-            except _WAITS:
-                if not pieces:
-                    raise _later() from None
-                break
-            if not piece:
-                break
-            pieces.append(piece)
-            missing -= len(piece)
-        return b"".join(pieces)
+        if self._allowance is None:
+            return self._read(size)
+        data = self._read(min(size, self._allowance + 1))
+        self._allowance -= len(data)
+        return data if self._allowance >= 0 else b""
 
     def send(self, data: bytes) -> int:
         """As of a socket; raises `OSError` as one."""
@@ -104,6 +105,22 @@ class TlsSocket:
         if self._write(unsent) < len(unsent):
             raise OSError(errno.ENOBUFS, "no room in a fresh connection")
 
+    def _read(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        missing = size
+        while missing > 0:
+            try:
+                piece = self._tls.recv(min(missing, _RECORD))
+            except _WAITS:
+                if not pieces:
+                    raise _later() from None
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
     def _write(self, data: bytes) -> int:
         """As much as there is room for. OpenSSL asks that the next call begins with the record that did not fit."""
         view = memoryview(data)
@@ -119,11 +136,19 @@ class TlsSocket:
 
 
 def secure(
-    raw: socket.socket, context: ssl.SSLContext, admit: Callable[[ssl.SSLSocket], str], *, server_side: bool
+    raw: socket.socket,
+    context: ssl.SSLContext,
+    admit: Callable[[ssl.SSLSocket], str],
+    *,
+    server_side: bool,
+    untrusted_max: int | None = None,
 ) -> TlsSocket:
-    """TLS over a connected socket that does not block, which it takes over. Raises `OSError` when the peer has gone."""
+    """TLS over a connected socket that does not block, which it takes over; the rest is `TlsSocket`'s.
+
+    Raises `OSError` when the peer has gone.
+    """
     tls = context.wrap_socket(raw, server_side=server_side, do_handshake_on_connect=False)
-    return TlsSocket(tls, admit)
+    return TlsSocket(tls, admit, untrusted_max=untrusted_max)
 
 
 def _later() -> BlockingIOError:

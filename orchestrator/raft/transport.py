@@ -24,7 +24,7 @@ from pysyncobj.monotonic import monotonic
 from pysyncobj.tcp_connection import CONNECTION_STATE, TcpConnection
 from pysyncobj.transport import TCPTransport, Transport
 
-from orchestrator.raft.listener import BoundedServer
+from orchestrator.raft.listener import HANDSHAKE_BYTES_MAX, BoundedServer
 from orchestrator.raft.poller import EpollPoller
 from orchestrator.raft.stable_node import StableNode
 from orchestrator.raft.timing import RaftTiming
@@ -102,7 +102,8 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
     # Who is at the other end -----------------------------------------------------------------------------------
 
     def _secure_incoming(self, raw: socket.socket) -> TlsSocket:
-        return secure(raw, self._tls.accepting(), self._manager_at, server_side=True)
+        context = self._tls.accepting()
+        return secure(raw, context, self._manager_at, server_side=True, untrusted_max=HANDSHAKE_BYTES_MAX)
 
     def _onIncomingMessageReceived(self, connection: TcpConnection, message: Any) -> None:
         """Called by PySyncObj with what a peer says first: its name. Nobody may read along, or ask for anything."""

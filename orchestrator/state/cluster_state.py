@@ -121,6 +121,13 @@ class ClusterState:
         """The config; raises `NotFound`."""
         return _get(self._configs, config_id, "config")
 
+    def has_node_at(self, node_id: str, address: str) -> bool:
+        """Whether the node has that address; true too of a node not known yet, unless another one has the address."""
+        known = self._nodes.get(node_id)
+        if known is not None:
+            return known.address == address
+        return all(node.address != address for node in self._nodes.values())
+
     def service_named(self, name: str) -> Service | None:
         """The service of that exact name."""
         return next((service for service in self._services.values() if service.name == name), None)
