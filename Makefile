@@ -14,7 +14,7 @@ CHANGES := $(addprefix tests/cluster/test_, $(addsuffix .py, planned_changes fai
   healthcheck source_ports traffic_shapes edge))
 FAULTS ?= 20
 
-.PHONY: setup demo test checks soak $(SOAK) bench lint environment images browser clean
+.PHONY: setup demo test checks parts soak $(SOAK) bench lint environment images browser clean
 
 # The virtual environment and the images, and no more.
 setup: images
@@ -25,12 +25,14 @@ demo: images
 
 # The gate: every check, the tests that need no cluster, then those marked `gate` on real clusters.
 test: environment
-	@# Side by side: making the images is mostly waiting for downloads.
-	@$(MAKE) --no-print-directory -j 2 checks images
+	@# Side by side: making the images is mostly waiting for downloads, and the type checker takes one core.
+	@$(MAKE) --no-print-directory -j 3 lint parts images
 	$(CLUSTER) -q -m gate --durations=10 tests/cluster tests/seed
 
-# What needs neither Docker nor a network.
-checks: lint
+# What needs neither Docker nor a network: the linters, and the tests of the parts.
+checks: lint parts
+
+parts: environment
 	.venv/bin/pytest -q -n 3 tests/test_architecture.py tests/unit tests/simulation tests/plugin
 
 # What the gate has no time for: the long and the repeated, then everything on real clusters. Each part also by itself.
@@ -38,7 +40,7 @@ soak:
 	@$(MAKE) --no-print-directory --keep-going $(SOAK)
 
 soak-parts: images browser
-	SIMULATION_TIMES=20 FUZZ_TIMES=12 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin
+	SIMULATION_TIMES=20 FUZZ_TIMES=24 .venv/bin/pytest -m "soak or not soak" tests/unit tests/simulation tests/plugin
 
 # The article's update, ten times in each order.
 soak-updates: images

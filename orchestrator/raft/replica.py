@@ -164,8 +164,8 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
     @property
     def reaches_leader(self) -> bool:
         """Whether it leads or has a working connection with the leader."""
-        leader = self.leader_id
-        return self.leads or (leader is not None and self.is_connected(leader))
+        leader = self.leader_node
+        return self.leads or (leader is not None and bool(self.isNodeConnected(leader)))
 
     def has_answered(self, peer_id: str, since: float) -> bool:
         """As leader: whether the peer has answered since then."""

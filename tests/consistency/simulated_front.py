@@ -187,14 +187,16 @@ class SimulatedFront:
 
     def _observe(self, store: _Store) -> None:
         replica = store.replica
-        asked_of = (replica.leader_id, replica.term, replica.leader_id is None or replica.reaches_leader)
+        leader = replica.leader_node
+        asked_of = (leader, replica.term, leader is None or replica.reaches_leader)
         if asked_of != store.asked_of:
             store.asked_of = asked_of
             replica.reads.fail_all()
-        ready = [read for index, read in store.reads if index <= replica.raftLastApplied]
-        store.reads = [(index, read) for index, read in store.reads if index > replica.raftLastApplied]
-        for read in ready:
-            read()
+        if store.reads:
+            ready = [read for index, read in store.reads if index <= replica.raftLastApplied]
+            store.reads = [(index, read) for index, read in store.reads if index > replica.raftLastApplied]
+            for read in ready:
+                read()
         leading_term = replica.term if replica.leads else None
         if leading_term == store.leading_term:
             return

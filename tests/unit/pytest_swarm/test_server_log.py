@@ -273,7 +273,8 @@ class QuietEngine:
         self._listener.close()
 
     def _answer(self, connection: Any) -> None:
-        with connection:
+        # A client that was kept waiting by a busy machine has hung up, and asks again.
+        with connection, contextlib.suppress(OSError):
             request = connection.recv(65536)
             head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
             if b"/json" in request.split(b"\r\n")[0]:

@@ -13,7 +13,7 @@ from tests.unit.api.fuzz.openapi import document
 from tests.unit.api.fuzz.world import INTERNAL_ERROR, World, served
 
 DEADLINE_S = 5.0
-EXAMPLES = 4 * int(os.environ.get("FUZZ_TIMES", "1"))
+EXAMPLES = 2 * int(os.environ.get("FUZZ_TIMES", "1"))
 
 bounded = settings(
     max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
