@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,8 @@ probe = {"__name__": "probe"}
 exec(sys.argv[1], probe)
 print([probe["ask"](probe["nameserver"](), number, name) for number, name in enumerate(sys.argv[2:])])
 """
+OUT_OF_NAMES_SECONDS = 5.0
+"""The failure detector's second and a bit, and a round of questions; by heartbeats a node is down after ten or more."""
 Answers = list[tuple[int, list[str]]]
 
 
@@ -97,3 +100,34 @@ def test_one_alias_of_two_services_means_both(swarm: Cluster, manager: Node) -> 
     wait_for_answers(
         swarm.nodes, ("one", "two", "either"), [(0, [virtual[0]]), (0, [virtual[1]]), (0, sorted(virtual))]
     )
+
+
+def test_a_dead_node_is_out_of_the_names_long_before_it_is_down(swarm: Cluster, manager: Node) -> None:
+    dying, living = swarm.nodes[-1], swarm.nodes[:-1]
+    succeed(manager, *CREATE, "--name", "all", "--mode", "global", "--network", NETWORK, IMAGE, "/bin/sleep", "600")
+    ((_, before),) = look_up(manager, "tasks.all")
+    assert len(before) == len(swarm.nodes)
+    shown = "{{.NodeID}} {{(index .NetworksAttachments 0).Addresses}}"
+    there = swarm.node_ids()[dying.name]
+    ids = succeed(manager, "service", "ps", "--quiet", "--no-trunc", "all").split()
+    placed = dict(succeed(manager, "inspect", "--format", shown, task_id).split() for task_id in ids)
+    rest = [address for address in before if address != placed[there].strip("[]").partition("/")[0]]
+    assert len(rest) == len(before) - 1
+
+    with swarm.kill(dying):
+        began = time.monotonic()
+        wait_for_answers(living, ("tasks.all",), [(0, rest)])
+        took = time.monotonic() - began
+        status = succeed(manager, "node", "inspect", "--format", "{{.Status.State}}", dying.name)
+
+    print(f"out of the names of {len(living)} nodes after {took:.1f} s, the node still {status}")  # noqa: T201
+    if swarm.engine.name == "orchestrator":
+        assert took < OUT_OF_NAMES_SECONDS
+        assert status == "ready"
+
+    def everywhere() -> Done[None] | NotYet:
+        ((_, found),) = look_up(manager, "tasks.all")
+        return Done(None) if set(rest) < set(found) and len(found) == len(before) else NotYet(str(found))
+
+    # With a container of its own since, and so another address for its task.
+    wait_until(everywhere, what="the node to be among the names again", timeout=SETTLE_SECONDS)
