@@ -26,7 +26,7 @@ from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.cluster.conftest import COMMAND, IMAGE, swarm_images
-from tests.cluster.faults.test_losses import mesh_addresses, mesh_rules
+from tests.cluster.faults.tasks import mesh_addresses, mesh_rules
 
 pytestmark = [
     pytest.mark.benchmark,

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
 import pytest
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 
 from pytest_swarm.cluster import Cluster
-from pytest_swarm.load import Load, LoadRun
+from pytest_swarm.load import Load
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
+from tests.cluster.faults.tasks import (
+    REPLACED_SECONDS,
+    containers,
+    mesh_addresses,
+    mesh_rules,
+    others,
+    report,
+    running,
+    spread_over_all_nodes,
+    wait_running,
+)
 from tests.consistency.cluster_target import ClusterTarget
 from tests.consistency.digests import wait_digests
 from tests.consistency.docker_client import DockerClient
@@ -23,59 +33,11 @@ from tests.consistency.docker_client import DockerClient
 pytestmark = pytest.mark.cluster
 
 NEW_IMAGE = "docker-swarm-test:2"
-REPLACED_SECONDS = 60.0
 REFUSED_SECONDS = 5.0
 AGAIN_SECONDS = 4.0
 """From the start of a manager that was missing for a majority until writes are taken."""
 NOTICE_SECONDS = 10.0
 """Less than the managers need to declare a node down: what happens by then is the gossip's doing."""
-
-
-def others(swarm: Cluster, *nodes: Node) -> tuple[str, ...]:
-    """The names of all nodes but these."""
-    return tuple(node.name for node in swarm.nodes if node not in nodes)
-
-
-def report(what: str, run: LoadRun) -> None:
-    """Print the figures of a run."""
-    print(f"{what}: {run.ledger.sum_line()}; longest gap {run.longest_gap:.2f} s\n{run.explain()}")  # noqa: T201
-
-
-def running(web: Service, image: str = "", *, on: tuple[str, ...]) -> list[str]:
-    """The ids of the tasks that run and are to run, with this image if one is named, on these nodes."""
-    ids = {node_id for name, node_id in web.cluster.node_ids().items() if name in on}
-    return [
-        task["ID"]
-        for task in web.tasks()
-        if task["DesiredState"] == task["Status"]["State"] == "running"
-        and task["NodeID"] in ids
-        and task["Spec"]["ContainerSpec"]["Image"].startswith(image)
-    ]
-
-
-def wait_running(web: Service, count: int, image: str = "", *, on: tuple[str, ...]) -> None:
-    """Wait until at least so many tasks run there."""
-
-    def look() -> Done[None] | NotYet:
-        try:
-            found = len(running(web, image, on=on))
-        except (DockerException, OSError) as error:  # a leader is being elected
-            return NotYet(str(error))
-        return Done(None) if found >= count else NotYet(f"{found} of {count} run")
-
-    wait_until(look, what=f"{count} tasks on {', '.join(on)}", timeout=REPLACED_SECONDS)
-
-
-def containers(swarm: Cluster, web: Service) -> set[str]:
-    """The ids of the service's containers on all nodes."""
-    filters = {"label": f"com.docker.swarm.service.id={web.id}"}
-    return {each["Id"] for node in swarm.nodes for each in node.client.api.containers(filters=filters)}
-
-
-def mesh_rules(node: Node) -> str:
-    """How the node balances published ports."""
-    _, output = node.container.exec_run(["nft", "list", "chain", "ip", "swarm", "services"])
-    return str(output.decode())
 
 
 def wait_left_out(node: Node, address: str) -> None:
@@ -85,21 +47,6 @@ def wait_left_out(node: Node, address: str) -> None:
         return NotYet("it is balanced to") if f"dnat to {address}:" in mesh_rules(node) else Done(None)
 
     wait_until(look, what=f"{address} left out of the balancer of {node.name}", timeout=NOTICE_SECONDS)
-
-
-def mesh_addresses(service: Service, node: Node) -> list[str]:
-    """Where the mesh reaches the service's tasks on that node."""
-    there = running(service, on=(node.name,))
-    addresses: list[str] = [
-        address.partition("/")[0]
-        for task in service.tasks()
-        if task["ID"] in there
-        for attachment in task["NetworksAttachments"]
-        if attachment["Network"]["Spec"]["Name"] == "ingress"
-        for address in attachment["Addresses"]
-    ]
-    assert all(re.fullmatch(r"[\d.]+", address) for address in addresses)
-    return addresses
 
 
 def wait_no_leader(node: Node) -> None:
@@ -193,11 +140,8 @@ def test_a_leader_with_tasks_dies_during_an_update(swarm: Cluster, deploy: Calla
 
 
 def test_a_worker_dies_under_load(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:
-    worker = swarm.nodes[-1]
+    web, worker, before = spread_over_all_nodes(swarm, deploy)
     survivors = others(swarm, worker)
-    web = deploy(replicas=4)
-    before = running(web, on=(worker.name,))
-    assert before
 
     with load(web, requests=400, targets=survivors, connect_timeout=2.0) as run:
         with swarm.kill(worker):

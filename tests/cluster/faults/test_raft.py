@@ -16,6 +16,7 @@ from tests.cluster.test_stack import docker
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.usefixtures("three_own_managers"),
     # docker-py leaves the sockets of refused requests to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -29,14 +30,6 @@ ANSWER_SECONDS_MAX = 5.0
 LEADERLESS_SECONDS = 3.0
 """Longer than a leader without followers believes in itself, and than a request waits for an election."""
 JOURNAL = "/var/lib/swarm/raft/journal"
-
-
-@pytest.fixture(autouse=True)
-def _ours(swarm: Cluster) -> None:
-    if swarm.engine.name == "docker":
-        pytest.skip("this is about our managers")
-    if swarm.managers < 3:
-        pytest.skip("this takes three managers")
 
 
 def refused(node: Node, *arguments: str) -> tuple[str, float]:

@@ -12,12 +12,13 @@ from pytest_swarm.load import Load
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
-from tests.cluster.faults.test_losses import containers, others, report, running, wait_running
+from tests.cluster.faults.tasks import containers, others, report, running, spread_over_all_nodes, wait_running
 from tests.cluster.membership.test_nodes import wait_status
 from tests.cluster.test_stack import docker, rows
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.usefixtures("three_own_managers"),
     # docker-py leaves the sockets of refused requests to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -26,14 +27,6 @@ DOWN_SECONDS = 60.0
 LONG_SECONDS = 150.0
 """A fault's limit: until the node is down and its tasks are replaced."""
 ANSWER_SECONDS = 5.0
-
-
-@pytest.fixture(autouse=True)
-def _ours(swarm: Cluster) -> None:
-    if swarm.engine.name == "docker":
-        pytest.skip("this is about our managers")
-    if swarm.managers < 3:
-        pytest.skip("this takes three managers")
 
 
 @pytest.fixture
@@ -64,11 +57,8 @@ def own_containers(node: Node, web: Service) -> list[str]:
 def test_a_worker_that_is_back_gives_up_the_tasks_that_were_replaced(
     swarm: Cluster, deploy: Callable[..., Service], load: Load
 ) -> None:
-    worker = swarm.nodes[-1]
+    web, worker, before = spread_over_all_nodes(swarm, deploy)
     survivors = others(swarm, worker)
-    web = deploy(replicas=4)
-    before = running(web, on=(worker.name,))
-    assert before
 
     with load(web, requests=600, targets=survivors, connect_timeout=2.0) as run:
         with swarm.isolate(worker, limit=LONG_SECONDS):
@@ -87,10 +77,12 @@ def test_a_worker_that_is_back_gives_up_the_tasks_that_were_replaced(
     wait_until(none_doubled, what="four containers for four tasks", timeout=DOWN_SECONDS)
 
 
-def test_a_quicker_heartbeat_finds_a_dead_worker_sooner(swarm: Cluster, quick_heartbeat: float) -> None:
+def test_a_quicker_heartbeat_finds_a_dead_worker_sooner(
+    swarm: Cluster, deploy: Callable[..., Service], quick_heartbeat: float
+) -> None:
     worker, leader = swarm.nodes[-1], swarm.leader
-    # In force with the next thing that each agent hears, which is within an old period.
-    time.sleep(6.0)
+    # Who runs a task that was assigned later has heard of the new period, and has been heard under it.
+    deploy(replicas=1, constraints=[f"node.hostname=={worker.name}"])
     with swarm.kill(worker):
         seconds = seconds_until_down(leader, worker.name)
     print(f"down after {seconds:.1f} s with a heartbeat of {quick_heartbeat:.0f} s")  # noqa: T201
