@@ -30,22 +30,35 @@ class Update:
 
 
 def has_failed(update: Update, slot: Slot) -> bool:
-    """Whether an attempt in the slot to run the present spec has failed, be it before this update began."""
-    version = update.service.spec_version
-    return any(task.spec_version == version and task.status.state in ENDED_BY_ITSELF for task in slot.tasks)
+    """Whether the slot's last attempt at the present spec that can be judged has failed since this update began.
+
+    What was withdrawn before it ran says nothing. Nor does what failed before: who returns to a version that once
+    crashed, and ran well afterwards, is as careful with its slots as with any other's.
+    """
+    for task in reversed(slot.tasks):
+        if task.spec_version != update.service.spec_version or task.state_since < update.status.started_at:
+            continue
+        if _ended_early(update, task):
+            return True
+        if task.running_since:
+            return False
+    return False
 
 
 def judge(state: ClusterState, update: Update) -> SetUpdateStatus | RollbackService | None:
-    """What a failure that was not counted yet does: noted, or the update stops. None when there is none."""
+    """What failures that were not counted yet do: noted, or the update stops. None when there are none.
+
+    All at once: in the same decision the restart hides them behind their replacements.
+    """
     if update.config.failure_action is FailureAction.CONTINUE:
         return None
-    failed = next((task for slot in update.slots for task in slot.wanted if _counts(update, slot, task)), None)
-    if failed is None:
+    failed = [task for slot in update.slots for task in _uncounted(update, slot)]
+    if not failed:
         return None
-    failed_ids = (*update.status.failed_task_ids, failed.id)
+    failed_ids = (*update.status.failed_task_ids, *(task.id for task in failed))
     if len(failed_ids) / max(_slots_concerned(update), 1) <= update.config.max_failure_ratio:
         return _status(update, replace(update.status, failed_task_ids=failed_ids))
-    return _stop(state, update, failed, failed_ids)
+    return _stop(state, update, failed[-1], failed_ids)
 
 
 def watched_until(update: Update, slot: Slot) -> float:
@@ -55,12 +68,18 @@ def watched_until(update: Update, slot: Slot) -> float:
     return max((task.running_since + period for task in slot.tasks if update.has_made(task)), default=0.0)
 
 
-def _counts(update: Update, slot: Slot, task: Task) -> bool:
-    if not update.has_made(task) or task.status.state not in ENDED_BY_ITSELF:
+def _uncounted(update: Update, slot: Slot) -> list[Task]:
+    """The slot's first failure, if it awaits the restart's verdict and none of the slot's was counted before."""
+    if any(task.id in update.status.failed_task_ids for task in slot.tasks):
+        return []
+    return [task for task in slot.wanted if update.has_made(task) and _ended_early(update, task)][:1]
+
+
+def _ended_early(update: Update, task: Task) -> bool:
+    """Whether the task ended by itself before it ran, or within `monitor` of running."""
+    if task.status.state not in ENDED_BY_ITSELF:
         return False
-    if task.running_since and task.state_since - task.running_since > update.config.monitor:
-        return False
-    return not any(other.id in update.status.failed_task_ids for other in slot.tasks)
+    return not task.running_since or task.state_since - task.running_since <= update.config.monitor
 
 
 def _slots_concerned(update: Update) -> int:

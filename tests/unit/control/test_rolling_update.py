@@ -351,3 +351,41 @@ def test_an_update_of_no_tasks_completes_at_once() -> None:
 
 def test_reconcile_rests_without_updates() -> None:
     assert rolling_update.reconcile(Scene([a_node("n1")]).situation).actions == ()
+
+
+def test_the_way_back_to_a_version_that_once_crashed_takes_one_slot_at_a_time() -> None:
+    rollout = Rollout(UpdateConfig(monitor=1.0), ports=(PortConfig(80, 8080),))
+    first_version = rollout.service.spec_version
+    for slot in (1, 2, 3):
+        rollout.report(rollout.named(slot), TaskState.FAILED)
+    rollout.wait(5.0)
+    rollout.play()
+    rollout.wait(60.0)
+    rollout.update()
+    rollout.play()
+    rollout.wait(60.0)
+    rollout.play()
+    assert state_of(rollout) is UpdateState.COMPLETED
+    assert {task.spec_version for task in rollout.tasks() if task.is_live} == {rollout.service.spec_version}
+
+    rollout.scene.apply(RollbackService("web-id", rollout.service.version))
+    rollout.settle()
+    for slot in (1, 2, 3):
+        if rollout.named(slot).is_live:
+            rollout.report(rollout.named(slot), TaskState.READY)
+    assert rollout.service.spec_version == first_version
+    assert sum(task.endpoint is EndpointState.SERVING for task in rollout.tasks()) == 2
+
+
+def test_failures_that_arrive_together_count_each() -> None:
+    config = UpdateConfig(parallelism=3, max_failure_ratio=0.5, order=UpdateOrder.START_FIRST)
+    rollout = Rollout(config)
+    rollout.update()
+    new = [rollout.named(slot) for slot in (1, 2, 3)]
+    for task in new:
+        rollout.scene.report(task.id, TaskState.REJECTED)
+    rollout.settle()
+    status = rollout.service.update_status
+    assert status is not None
+    assert status.state is UpdateState.PAUSED
+    assert set(status.failed_task_ids) == {task.id for task in new}
