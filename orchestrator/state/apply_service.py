@@ -86,9 +86,12 @@ def rollback_service(change: Change, action: act.RollbackService) -> None:
 
 
 def set_update_status(change: Change, action: act.SetUpdateStatus) -> None:
-    """Record the updater's progress."""
+    """Record the updater's progress, which is that of the update under way or the beginning of one."""
     service = change.state.service(action.service_id)
-    if service.spec_version != action.spec_version:
+    before = service.update_status
+    under_way = before.started_at if before is not None and before.state.is_active else None
+    begins = under_way is None and action.status.state is UpdateState.UPDATING
+    if service.spec_version != action.spec_version or not (begins or action.status.started_at == under_way):
         raise OutOfSequence
     _put(change, replace(service, update_status=action.status))
 

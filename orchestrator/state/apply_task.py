@@ -82,8 +82,10 @@ def want(change: Change, task: Task, desired: TaskState) -> None:
     """Raise the desired state. Wanting a serving task stopped takes it out of every balancer, in this revision."""
     if desired <= task.desired_state:
         return
-    withdrawn = _withdrawn(change, task) if desired > TaskState.RUNNING else {}
-    _put(change, task, **withdrawn, desired_state=desired)
+    wished = replace(task, desired_state=desired)
+    # A job's task that is to complete goes on: it is wanted still.
+    withdrawn = {} if wished.is_wanted else _withdrawn(change, task)
+    _put(change, wished, **withdrawn)
 
 
 def report_task_status(change: Change, action: act.ReportTaskStatus) -> None:

@@ -55,8 +55,10 @@ def test_what_the_allocator_and_updater_added_is_shown() -> None:
         service = api.backend.state.service(service_id)
         port = PortConfig(80, 30000)
         api.backend.apply(act.AllocateService(service_id, (port,), (("net", "10.0.0.2/24"),)))
+        begun = UpdateStatus(UpdateState.UPDATING, START)
         status = UpdateStatus(UpdateState.COMPLETED, START, START + 2, "update completed")
-        api.backend.apply(act.SetUpdateStatus(service_id, service.spec_version, status))
+        for progress in (begun, status):
+            api.backend.apply(act.SetUpdateStatus(service_id, service.spec_version, progress))
         _, answer = await api.call("GET", "/services/web")
         assert answer["Endpoint"]["Ports"] == [
             {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 30000, "PublishMode": "ingress"}

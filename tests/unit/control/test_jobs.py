@@ -15,7 +15,7 @@ from orchestrator.model.service import (
     ServiceSpec,
     TaskSpec,
 )
-from orchestrator.model.task import Task, TaskState, TaskStatus
+from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
 from orchestrator.state import actions as act
 from orchestrator.state.apply import apply
 from orchestrator.state.cluster_state import ClusterState
@@ -99,6 +99,7 @@ def test_a_failed_task_is_tried_again_in_its_slot_after_the_delay() -> None:
     rig.now += 7.0
     rig.decide()
     assert rig.live[0].desired_state is TaskState.COMPLETE
+    assert rig.live[0].endpoint is EndpointState.ABSENT, "it is withdrawn before it has run"
 
 
 def test_a_task_that_may_not_be_tried_again_holds_up_no_other() -> None:

@@ -195,6 +195,23 @@ def test_the_updater_is_refused_when_the_user_was_quicker() -> None:
         scene.apply(RollbackService(service.id, between=(service.spec_version, 0)))
 
 
+def test_the_progress_of_an_update_that_was_asked_for_anew_is_refused() -> None:
+    scene = a_scene()
+    a_task_running(scene, "web-id", "n1")
+    wish = a_spec(image="web:2")
+    for _ in range(2):
+        scene.now += 1.0
+        scene.apply(UpdateService("web-id", scene.state.service("web-id").version, wish))
+    service = scene.state.service("web-id")
+    assert service.update_status is not None
+    paused = replace(service.update_status, state=UpdateState.PAUSED)
+    with pytest.raises(OutOfSequence):
+        scene.apply(SetUpdateStatus("web-id", service.spec_version, replace(paused, started_at=scene.now - 1.0)))
+    scene.apply(SetUpdateStatus("web-id", service.spec_version, paused))
+    with pytest.raises(OutOfSequence):
+        scene.apply(SetUpdateStatus("web-id", service.spec_version, paused))
+
+
 def test_a_task_of_a_spec_that_was_just_replaced_is_refused() -> None:
     """Found by simulation: it would have been outdated for ever."""
     scene = a_scene()
