@@ -119,7 +119,7 @@ def test_the_key_is_changed_and_the_lock_is_taken_away(swarm: Cluster) -> None:
     succeed(swarm.leader, "swarm", "update", "--autolock=false")
 
     def open_again() -> Done[None] | NotYet:
-        return Done(None) if any("identity" in path for path in keys_on_disk(node)) else NotYet("still sealed")
+        return Done(None) if keys_on_disk(node) else NotYet("still sealed")
 
     wait_until(open_again, what="the keys to be in clear again", timeout=10)
     restart(node)
