@@ -98,8 +98,15 @@ class Engine(Protocol):
         """What the node is and has."""
         ...
 
+    async def pull(self, task: Task) -> None:
+        """Bring the task's image here if it is not; may take minutes, and be cancelled at any time.
+
+        One that cannot be had is no failure yet: `prepare` tells of it.
+        """
+        ...
+
     async def prepare(self, task: Task) -> str:
-        """Create the task's container, pulling the image when it is not here; returns the container id.
+        """Create the task's container; returns its id.
 
         Idempotent: an existing container of the task is kept. Raises `TaskRejected` when it can never be created.
         """
@@ -112,10 +119,10 @@ class Engine(Protocol):
         """
         ...
 
-    async def wait_healthy(self, task: Task, deadline: float) -> None:
+    async def wait_healthy(self, task: Task) -> None:
         """Return when the container's healthcheck passes; at once when it has none.
 
-        `deadline` is seconds from now. Raises `TaskFailed` when it turns unhealthy, ends, or time is up.
+        Raises `TaskFailed` when it turns unhealthy, ends, or neither within the time that the healthcheck gives itself.
         """
         ...
 

@@ -30,10 +30,13 @@ class ReadinessGate:
         self._connections = connections
 
     async def wait(self, task: Task, process_id: int) -> None:
-        """Return when the task is ready. Raises `TaskFailed` when it is not within its readiness timeout."""
+        """Return when the task is ready. Raises `TaskFailed` when it is not in time.
+
+        A healthcheck says itself how long it may take, with its start period, interval and retries.
+        """
         switches = switches_of(task.labels)
         if self._engine.has_healthcheck(task):
-            await self._engine.wait_healthy(task, switches.readiness_timeout)
+            await self._engine.wait_healthy(task)
         elif switches.readiness:
             published = sorted({port.target_port for port in task.ports if port.protocol == "tcp"})
             for port in published:

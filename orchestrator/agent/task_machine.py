@@ -37,7 +37,8 @@ TOWARDS_RUNNING: dict[TaskState, Step] = {
 }
 
 INTERRUPTIBLE = (Step.AWAIT_READINESS, Step.AWAIT_EXIT, Step.REST)
-"""Steps that end when the order changes; the others are short, bounded, and run to their end."""
+"""Steps that end when the order changes. The others are short, bounded, and run to their end, but for what PREPARE
+gathers before it creates the container: that ends when the task is to stop."""
 
 
 def next_step(observed: TaskState, ordered: TaskState) -> Step:

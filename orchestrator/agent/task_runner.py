@@ -107,14 +107,28 @@ class TaskRunner:
 
     async def _prepare(self) -> None:
         self._observe(TaskState.PREPARING, "preparing")
+        # What may take minutes ends when the task is to stop: the one that follows it waits for that.
+        gathered, _ = await first_ended(self._gather(), self._stop_ordered())
+        if gathered is None:
+            return
+        gathered.result()
+        container_id = await self._engine.prepare(self.task)
+        self.status = replace(self.status, container_id=container_id)
+        self._observe(TaskState.READY, "prepared")
+
+    async def _gather(self) -> None:
+        """All that the container is made of."""
         try:
             await asyncio.wait_for(self._networks_carried(self.task), NETWORK_DEADLINE_S)
         except TimeoutError:
             raise TaskRejected(f"the node does not carry the task's networks after {NETWORK_DEADLINE_S:g}s") from None
         self._files.write(self.task, self._payloads())
-        container_id = await self._engine.prepare(self.task)
-        self.status = replace(self.status, container_id=container_id)
-        self._observe(TaskState.READY, "prepared")
+        await self._engine.pull(self.task)
+
+    async def _stop_ordered(self) -> None:
+        while next_step(self.status.state, self.task.ordered_state) is not Step.STOP:
+            await self._order_changed.wait()
+            self._order_changed.clear()
 
     async def _start(self) -> None:
         self._observe(TaskState.STARTING, "starting")

@@ -12,6 +12,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -47,7 +48,6 @@ _EVENTS_OVERLAP_S = 2.0
 
 _CONCURRENT_INSPECTIONS = 8
 _LOG_CHUNK_BYTES = 64 * 1024
-_NO_IMAGE = "No such image"
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,15 @@ class DockerEngine:
         self._description = status_rules.node_description(await self._client.call("GET", "info"))
         return self._description
 
+    async def pull(self, task: Task) -> None:
+        """Bring the task's image here if it is not; one that cannot be had is `prepare`'s to tell of."""
+        container = task.spec.container
+        try:
+            await self._client.call("GET", f"images/{quote(container.image)}/json")
+        except EngineError as error:
+            if error.is_not_found:
+                await pull_image(self._client, container.image, container.registry_auth)
+
     async def prepare(self, task: Task) -> str:
         """Create the container; returns its id. Raises `TaskRejected` with the engine's own text."""
         try:
@@ -106,12 +115,6 @@ class DockerEngine:
             nameservers = self._nameservers(task)
             resolver_file = await self._resolver_files.write(task, nameservers) if self._resolver_files else ""
             body = create_body(task, node, nameservers, self._files_directory, resolver_file, self._network_name)
-            try:
-                return await self._create(task, body)
-            except EngineError as error:
-                if not (error.is_not_found and _NO_IMAGE in str(error)):
-                    raise
-            await pull_image(self._client, task.spec.container.image, task.spec.container.registry_auth)
             return await self._create(task, body)
         except (InvalidArgument, OSError) as error:
             raise TaskRejected(str(error)) from error
@@ -130,15 +133,18 @@ class DockerEngine:
         except EngineError as error:
             raise TaskFailed(f"starting container failed: {error}") from error
 
-    async def wait_healthy(self, task: Task, deadline: float) -> None:
-        """Return when the healthcheck passes or there is none. `deadline` in seconds from now; raises `TaskFailed`."""
-        if not self.has_healthcheck(task):
-            return
+    async def wait_healthy(self, task: Task) -> None:
+        """Return when the healthcheck passes or there is none; raises `TaskFailed`."""
         try:
-            async with asyncio.timeout(deadline):
-                await self._wait_health(task, "healthy")
-        except TimeoutError as error:
-            raise TaskFailed(f"container was not healthy within {deadline:g} s") from error
+            container = await self._inspect(task)
+            if not status_rules.has_healthcheck(container):
+                return
+            limit_s = status_rules.health_seconds(container)
+            try:
+                async with asyncio.timeout(limit_s):
+                    await self._wait_health(task, "healthy")
+            except TimeoutError as error:
+                raise TaskFailed(f"container was not healthy within {limit_s:g} s") from error
         except EngineError as error:
             raise TaskFailed(str(error)) from error
 

@@ -11,6 +11,8 @@ from orchestrator.model.service import Resources
 from orchestrator.model.task import TaskState, TaskStatus
 
 UNHEALTHY = "dockerexec: unhealthy container"
+_HEALTH_NANOSECONDS = 30_000_000_000
+_HEALTH_RETRIES = 3
 _LIVE_STATES = ("running", "paused", "restarting")
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -85,6 +87,19 @@ def has_healthcheck(container: Mapping[str, Any]) -> bool:
     """Whether the inspected container has a healthcheck that is not switched off."""
     test = ((container.get("Config") or {}).get("Healthcheck") or {}).get("Test") or []
     return bool(test) and test[0] != "NONE"
+
+
+def health_seconds(container: Mapping[str, Any]) -> float:
+    """Seconds from the start within which the engine calls the container healthy or not, and one probe to spare.
+
+    Probes that fail count after the start period; then so many in a row decide, each `interval` after the one before
+    (Docker's HEALTHCHECK reference, where the defaults stand too).
+    """
+    check = container["Config"]["Healthcheck"]
+    interval, timeout = ((check.get(name) or _HEALTH_NANOSECONDS) / 1e9 for name in ("Interval", "Timeout"))
+    return float(
+        (check.get("StartPeriod") or 0) / 1e9 + ((check.get("Retries") or _HEALTH_RETRIES) + 2) * (interval + timeout)
+    )
 
 
 def health_of(container: Mapping[str, Any]) -> str:

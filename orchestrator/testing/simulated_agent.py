@@ -25,6 +25,8 @@ class Conditions:
 
     failure: float = 0.0
     """Chance of a task to be rejected, to fail at its start, or to crash or turn unhealthy within a minute: each."""
+    slow_pull: float = 0.0
+    """Chance that an image takes up to 200 seconds to come."""
     slow_network: float = 0.0
     """Chance of the kernel to take up to half a minute for a configuration."""
     longest_connection: float = 3.0
@@ -163,10 +165,16 @@ class SimulatedAgent:
             self._later(container, self._random.uniform(0.02, 1.0), TaskState.SHUTDOWN)
 
     def _prepare(self, container: _Container) -> None:
-        self._begin(container, TaskState.PREPARING)
+        """A stop ends what is being pulled; the order to run does not."""
+        if container.state is not TaskState.PREPARING:
+            container.state = TaskState.PREPARING
+            self._report(container)
+        container.awaited = Step.PREPARE
         rejected = container.task.spec.container.image == BAD_IMAGE or self._random.random() < self._conditions.failure
         duration = self._random.choice((0.05, 0.3, 1.5)) * self._random.uniform(0.5, 1.5)
-        self._later(container, duration, TaskState.REJECTED if rejected else TaskState.READY)
+        if self._conditions.slow_pull and self._random.random() < self._conditions.slow_pull:
+            duration = self._random.uniform(5.0, 200.0)
+        self._await(container, duration, TaskState.REJECTED if rejected else TaskState.READY)
 
     def _maybe_crash(self, container: _Container) -> None:
         if container.task.spec.container.image == CRASHING_IMAGE:

@@ -56,6 +56,8 @@ class History:
         """Dice of their own, so that histories of before there were networks stay as they were."""
         self._resources = Random(f"resources {seed}")
         """As those."""
+        self._pulls = Random(f"pulls {seed}")
+        """As those."""
         self._network_ids: list[str] = []
         self._names = 0
         self._gone: list[str] = []
@@ -71,6 +73,7 @@ class History:
         self._pass(self.random.uniform(1.0, 5.0))
         if not self.is_calm:
             self._make_rough()
+        cluster.conditions.slow_pull = self._pulls.choice((0.0, 0.0, 0.05))
         self._create_networks()
         self._create()
         for _ in range(self.random.randint(5, 14)):

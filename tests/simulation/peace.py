@@ -46,6 +46,7 @@ class Peace:
         cluster = self._cluster
         calm = Conditions()
         cluster.conditions.failure, cluster.conditions.slow_network = calm.failure, calm.slow_network
+        cluster.conditions.slow_pull = calm.slow_pull
         cluster.conditions.longest_connection = calm.longest_connection
         cluster.message_loss = 0.0
         self._pass(12.0)

@@ -117,6 +117,21 @@ def test_a_task_wanted_ready_waits_prepared_until_it_is_wanted_running() -> None
     asyncio.run(scenario())
 
 
+def test_a_pull_outlasts_the_order_to_run_and_ends_with_the_order_to_stop() -> None:
+    async def scenario() -> None:
+        async with node({"web:1": Script(is_pulled_for_ever=True)}) as n1:
+            await n1.worker.obey([task(desired_state=S.READY)])
+            await n1.until_state(S.PREPARING)
+            await n1.worker.obey([task(desired_state=S.RUNNING)])
+            await asyncio.sleep(0.05)
+            assert n1.status["t1"].state is S.PREPARING
+            await n1.worker.obey([released(task())])
+            await n1.until_state(S.SHUTDOWN)
+            assert ("prepare", "t1") not in n1.engine.calls
+
+    asyncio.run(scenario())
+
+
 def test_a_published_port_must_accept_before_the_task_counts_as_running() -> None:
     async def scenario() -> None:
         async with node() as n1:

@@ -31,7 +31,6 @@ _SCRIPTS = {
 _HEALTH = {
     Behaviour.BECOMES_HEALTHY: HealthConfig(("CMD-SHELL", "exit 0"), interval=0.1, retries=1),
     Behaviour.BECOMES_UNHEALTHY: HealthConfig(("CMD-SHELL", "exit 1"), interval=0.1, retries=1),
-    Behaviour.STAYS_UNDECIDED: HealthConfig(("CMD-SHELL", "exit 0"), interval=60.0),
 }
 
 

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.executor import status_rules
 from orchestrator.executor.bridge_networks import DockerBridgeNetworks
 from orchestrator.executor.container_rules import bridge_network_name
 from orchestrator.executor.docker_engine import DockerEngine
 from orchestrator.executor.engine_client import EngineClient, EngineError
 from orchestrator.interfaces import NetworkRefused, TaskFailed, TaskRejected
 from orchestrator.model.network import AttachedNetwork
-from orchestrator.model.service import ContainerSpec, Mount, PortConfig, PublishMode, TaskSpec
+from orchestrator.model.service import ContainerSpec, HealthConfig, Mount, PortConfig, PublishMode, TaskSpec
 from orchestrator.model.session import LogRequest
 from orchestrator.model.task import NetworkAttachment, Task, TaskState
 from orchestrator.testing.conformance_engine import CHECKS, DEADLINE_S, Behaviour, Check, run_check
@@ -164,6 +165,18 @@ def test_start_of_an_unprepared_task_fails() -> None:
     async def scenario(bed: LocalBed) -> None:
         with pytest.raises(TaskFailed, match="No such container"):
             await bed.engine.start(bed.task())
+
+    on_bed(scenario)
+
+
+def test_a_healthcheck_that_never_comes_out_fails_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_rules, "health_seconds", lambda _: 0.2)
+
+    async def scenario(bed: LocalBed) -> None:
+        task = bed.task(healthcheck=HealthConfig(("CMD-SHELL", "exit 0"), interval=60.0))
+        await _start(bed, task)
+        with pytest.raises(TaskFailed, match=r"^container was not healthy within 0\.2 s$"):
+            await bed.engine.wait_healthy(task)
 
     on_bed(scenario)
 

@@ -47,6 +47,17 @@ def test_healthcheck(test: list[str] | None, expected: bool) -> None:
     assert not status_rules.has_healthcheck({"Config": {"Healthcheck": None}})
 
 
+@pytest.mark.parametrize(
+    ("check", "seconds"),
+    [
+        ({}, 300.0),
+        ({"Interval": 180 * 10**9, "Timeout": 10**9, "Retries": 1, "StartPeriod": 300 * 10**9}, 843.0),
+    ],
+)
+def test_a_healthcheck_says_how_long_it_may_take(check: dict[str, int], seconds: float) -> None:
+    assert status_rules.health_seconds({"Config": {"Healthcheck": {"Test": ["CMD", "true"], **check}}}) == seconds
+
+
 def test_node_description() -> None:
     info = {
         "Name": "n1",

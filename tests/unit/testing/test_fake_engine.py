@@ -16,7 +16,6 @@ SCRIPTS: dict[str, Script] = {
     Behaviour.HAS_NO_COMMAND: Script(start_failure="no such file or directory"),
     Behaviour.BECOMES_HEALTHY: Script(has_healthcheck=True, is_healthy=True),
     Behaviour.BECOMES_UNHEALTHY: Script(has_healthcheck=True, is_healthy=False),
-    Behaviour.STAYS_UNDECIDED: Script(has_healthcheck=True),
     Behaviour.TALKS: Script(exit_code=0, log=tuple((stream, text.encode()) for stream, text in LOG)),
 }
 
