@@ -28,7 +28,7 @@ from pytest_swarm.guards import Control, Expectations, unproven, verdict, violat
 from pytest_swarm.ledger import ANSWERED, ClientRecord, Ledger, ServerEvent, balance
 from pytest_swarm.load_settings import BadLoad, LoadSettings, foreign_command, locust_command, settle
 from pytest_swarm.locust_files import LOCUST_MOUNT, ensure_locust
-from pytest_swarm.phases import Operation, split_into_phases
+from pytest_swarm.phases import Operation, images_in_service, split_into_phases
 from pytest_swarm.server_log import LogCollector
 from pytest_swarm.service import Service
 from pytest_swarm.service_spec import update_policy
@@ -307,7 +307,7 @@ class LoadRun:
         expected = Expectations(
             minimum_sent=self.settings.requests,
             minimum_rate=self.settings.minimum_rate,
-            new_image=any(operation.new_image for operation in self.operations),
+            versions=len(images_in_service(self.operations)),
             in_flight=account["in_flight"],
             control=self.control,
             log_problems=self._logs.problems,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 BEFORE = "before"
 AFTER = "after"
@@ -30,7 +30,9 @@ class Operation:
     started: float
     finished: float
     replacements: tuple[Replacement, ...] = ()
-    new_image: bool = False
+    images: tuple[str, ...] = ()
+    """The image before and the one it brought, if that is another."""
+    has_failed: bool = False
     is_fault: bool = False
     killed: tuple[str, ...] = ()
 
@@ -47,6 +49,15 @@ class Phase:
     started: float
     finished: float
     operations: tuple[Operation, ...] = ()
+
+
+def images_in_service(operations: Iterable[Operation]) -> frozenset[str]:
+    """Images from which the service answered at some time, as far as these operations tell."""
+    changes = [operation for operation in operations if operation.images]
+    images = {image for each in changes if not each.has_failed for image in each.images}
+    brought = {each.images[-1] for each in changes if not each.has_failed}
+    never_came = {each.images[-1] for each in changes if each.has_failed}
+    return frozenset(images - (never_came - brought))
 
 
 def split_into_phases(started: float, finished: float, operations: Sequence[Operation]) -> tuple[Phase, ...]:

@@ -155,11 +155,18 @@ class Service:
 
         started = time.time()
         submit(attempt, what=f"change of service {self.name}", timeout=timeout)
-        self.wait_converged(image, superseded, timeout, ends=ends)
-        finished = time.time()
-        replaced = replacements(self.transitions, started, finished)
-        operation = Operation(name, started, finished, replaced, new_image=image not in (None, before))
-        self.cluster.operations.append(operation)
+        has_failed = True
+        try:
+            self.wait_converged(image, superseded, timeout, ends=ends)
+            has_failed = False
+        finally:
+            # Clients met it, however it ended.
+            finished = time.time()
+            replaced = replacements(self.transitions, started, finished)
+            images = () if image is None or image == before else (before, image)
+            name = f"failed {name}" if has_failed else name
+            operation = Operation(name, started, finished, replaced, images, has_failed)
+            self.cluster.operations.append(operation)
         return operation
 
     def _put(self, change: Callable[[Spec], Spec], current: Spec) -> None:

@@ -78,16 +78,18 @@ def replacement(situation: Situation, service: Service, key: SlotKey, over: Task
     """
     if over.spec_version != service.spec_version:
         return new_task(service, key, situation.new_id)
-    policy = restart_policy(over)
-    restarts: tuple[float, ...] = ()
-    if policy.max_attempts:
-        restarts = (*_recent(over.restarts, policy, situation.now), situation.now)
-    made = new_task(service, key, situation.new_id, restarts=restarts)
+    made = new_task(service, key, situation.new_id, restarts=attempts_with(over, situation.now))
     if not over.status.state.is_terminal or not node_suits(situation.state.nodes.get(over.node_id), over):
         # It did not fail: its node is down, gone or drained. Waiting would gain nothing.
         return made
     since = max(over.state_since, over.not_before) if over.desired_state is TaskState.READY else over.state_since
-    return replace(made, desired_state=TaskState.READY, not_before=since + policy.delay_in_force)
+    return replace(made, desired_state=TaskState.READY, not_before=since + restart_policy(over).delay_in_force)
+
+
+def attempts_with(over: Task, now: float) -> tuple[float, ...]:
+    """What the task that follows is to remember of the attempts before it."""
+    policy = restart_policy(over)
+    return (*_recent(over.restarts, policy, now), now) if policy.max_attempts else ()
 
 
 def _promote(situation: Situation, slot: Slot) -> Plan:

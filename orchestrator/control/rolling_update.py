@@ -12,9 +12,20 @@ from enum import Enum, auto
 
 from orchestrator.control import update_failures
 from orchestrator.control.plan import NOTHING, Plan, Situation, earliest, merged
+from orchestrator.control.restart import attempts_with, should_restart
 from orchestrator.control.scheduler.scheduler import would_fit
-from orchestrator.control.slots import Slot, is_global, is_lost, is_replicated, is_serving, new_task, retry_at, slots_of
-from orchestrator.control.update_failures import Update, has_failed
+from orchestrator.control.slots import (
+    ENDED_BY_ITSELF,
+    Slot,
+    is_global,
+    is_lost,
+    is_replicated,
+    is_serving,
+    new_task,
+    retry_at,
+    slots_of,
+)
+from orchestrator.control.update_failures import Update, has_failed, is_made_during
 from orchestrator.model.service import (
     FailureAction,
     Service,
@@ -78,16 +89,22 @@ def _reconcile_service(situation: Situation, service: Service) -> Plan:
 
 def _catch_up(situation: Situation, service: Service) -> Plan:
     """Update again once a node that was left out, for it took no tasks, takes them (swarmkit's `global.go`)."""
-    is_paused = service.update_status is not None and service.update_status.state.is_paused
+    last = service.update_status
     behind = (
-        slot.live and all(task.spec_version != service.spec_version for task in slot.live)
+        slot.live and not any(task.spec_version == service.spec_version for task in slot.live)
         for slot in slots_of(situation.state, service)
-        if not _is_closed(situation.state, service, slot)
+        if not _is_closed(situation.state, service, slot) and not _was_tried(service, slot)
     )
-    if is_paused or not any(behind):
+    if (last is not None and last.state.is_paused) or not any(behind):
         return NOTHING
     status = UpdateStatus(UpdateState.UPDATING, started_at=situation.now, message="update in progress")
     return Plan((SetUpdateStatus(service.id, service.spec_version, status),))
+
+
+def _was_tried(service: Service, slot: Slot) -> bool:
+    """Whether the last update was not to be had in the slot, which is therefore left as it is."""
+    last = service.update_status
+    return last is not None and any(is_made_during(last, service, task) for task in slot.tasks)
 
 
 def _advance(situation: Situation, service: Service, status: UpdateStatus) -> Plan:
@@ -101,6 +118,18 @@ def _advance(situation: Situation, service: Service, status: UpdateStatus) -> Pl
     progress = [item for item in slots if not _is_left_out(situation.state, update, item)]
     steps = [STEPS[item.phase, config.order](situation, update, item) for item in progress]
     return merged((*steps, _begin(situation, update, progress), _complete(situation, update, progress)))
+
+
+def _failed_attempt(update: Update, slot: Slot) -> Task | None:
+    """The update's last task in the slot, if it ended by itself."""
+    last = next((task for task in reversed(slot.tasks) if update.has_made(task)), None)
+    return last if last and last.status.state in ENDED_BY_ITSELF else None
+
+
+def _is_given_up(situation: Situation, update: Update, item: Progress) -> bool:
+    """Whether the restart policy grants the slot no other attempt: then the old task is left to serve."""
+    failed = _failed_attempt(update, item.slot)
+    return item.phase is Phase.OUTDATED and failed is not None and not should_restart(failed, situation.now)
 
 
 def _is_left_out(state: ClusterState, update: Update, item: Progress) -> bool:
@@ -218,7 +247,7 @@ STEPS: Mapping[tuple[Phase, UpdateOrder], Step] = {
 
 def _begin(situation: Situation, update: Update, progress: list[Progress]) -> Plan:
     """Take up outdated slots while fewer than `parallelism` are under way or resting for `delay`."""
-    outdated = [item for item in progress if item.phase is Phase.OUTDATED]
+    outdated = [item for item in progress if item.phase is Phase.OUTDATED and not _is_given_up(situation, update, item)]
     if not outdated:
         return Plan()
     resting_until = [
@@ -258,15 +287,14 @@ def _urgency(update: Update, item: Progress) -> tuple[bool, bool]:
 
 
 def _made_for(situation: Situation, update: Update, item: Progress) -> Task:
-    is_beside = update.config.order is UpdateOrder.STOP_FIRST and any(
-        task.is_live and not is_lost(situation.state, task) for task in item.old
-    )
     # Also when the old one is on its way out already, the new one waits for it.
     is_after = update.config.order is UpdateOrder.STOP_FIRST and any(
         not task.status.state.is_terminal and not is_lost(situation.state, task) for task in item.slot.tasks
     )
-    desired = TaskState.READY if is_beside or is_after else TaskState.RUNNING
-    return new_task(update.service, item.slot.key, situation.new_id, desired)
+    desired = TaskState.READY if is_after else TaskState.RUNNING
+    failed = _failed_attempt(update, item.slot)
+    attempts = attempts_with(failed, situation.now) if failed else ()
+    return new_task(update.service, item.slot.key, situation.new_id, desired, restarts=attempts)
 
 
 def _is_under_way(update: Update, item: Progress) -> bool:
@@ -283,18 +311,25 @@ def _resting_until(update: Update, item: Progress) -> float | None:
 
 
 def _complete(situation: Situation, update: Update, progress: list[Progress]) -> Plan:
-    """After the last slot the update is watched for one more `monitor` before it counts as completed."""
-    if any(item.phase is not Phase.CURRENT for item in progress):
+    """After the last slot the update is watched for one more `monitor` before it counts as completed.
+
+    So it does, with failures tolerated, though some slots keep their old tasks for good; its message tells of them.
+    """
+    given_up = sum(_is_given_up(situation, update, item) for item in progress)
+    if sum(item.phase is not Phase.CURRENT for item in progress) > given_up:
         return Plan()
     watched_until = max((update_failures.watched_until(update, item.slot) for item in progress), default=0.0)
     if update.config.failure_action is not FailureAction.CONTINUE and watched_until > situation.now:
         return Plan(wake_at=watched_until)
     is_rollback = update.status.state is UpdateState.ROLLBACK_STARTED
+    message = "rollback completed" if is_rollback else "update completed"
+    if given_up:
+        message += f"; {given_up} of {len(progress)} tasks were kept, for the new ones failed"
     completed = UpdateStatus(
         state=UpdateState.ROLLBACK_COMPLETED if is_rollback else UpdateState.COMPLETED,
         started_at=update.status.started_at,
         completed_at=situation.now,
-        message="rollback completed" if is_rollback else "update completed",
+        message=message,
         failed_task_ids=update.status.failed_task_ids,
     )
     return Plan((SetUpdateStatus(update.service.id, update.service.spec_version, completed),))

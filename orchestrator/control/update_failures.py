@@ -26,7 +26,12 @@ class Update:
 
     def has_made(self, task: Task) -> bool:
         """Whether the task was made by, or during, this update."""
-        return task.spec_version == self.service.spec_version and task.created_at >= self.status.started_at
+        return is_made_during(self.status, self.service, task)
+
+
+def is_made_during(status: UpdateStatus, service: Service, task: Task) -> bool:
+    """Whether the task is of the service's present spec, and was made since its update with this status began."""
+    return task.spec_version == service.spec_version and task.created_at >= status.started_at
 
 
 def has_failed(update: Update, slot: Slot) -> bool:

@@ -10,6 +10,8 @@ from orchestrator.model.node import Availability
 from orchestrator.model.service import (
     FailureAction,
     PortConfig,
+    RestartCondition,
+    RestartPolicy,
     Service,
     ServiceMode,
     UpdateConfig,
@@ -389,3 +391,34 @@ def test_failures_that_arrive_together_count_each() -> None:
     assert status is not None
     assert status.state is UpdateState.PAUSED
     assert set(status.failed_task_ids) == {task.id for task in new}
+
+
+@pytest.mark.parametrize(
+    ("policy", "attempts"),
+    [
+        (RestartPolicy(RestartCondition.NONE), 1),
+        (RestartPolicy(RestartCondition.ANY, delay=1.0, max_attempts=2), 3),
+    ],
+    ids=["none", "two more"],
+)
+@pytest.mark.parametrize("mode", [ServiceMode.REPLICATED, ServiceMode.GLOBAL])
+def test_an_update_that_goes_on_ends_when_the_restart_policy_grants_no_other_attempt(
+    policy: RestartPolicy, attempts: int, mode: ServiceMode
+) -> None:
+    rollout = Rollout(UpdateConfig(failure_action=FailureAction.CONTINUE), mode=mode)
+    rollout.spec = replace(rollout.spec, task=replace(rollout.spec.task, restart=policy))
+    old = {task.id for task in rollout.tasks()}
+    rollout.update()
+    rejected = 0
+    for _ in range(30):
+        for task in rollout.tasks():
+            if task.is_live and task.id not in old:
+                rollout.report(task, TaskState.REJECTED)
+                rejected += 1
+        rollout.wait(1.0)
+    assert rejected == 3 * attempts
+    status = rollout.service.update_status
+    assert status is not None
+    assert status.state is UpdateState.COMPLETED
+    assert status.message == "update completed; 3 of 3 tasks were kept, for the new ones failed"
+    assert {task.id for task in rollout.tasks() if task.is_live} == old

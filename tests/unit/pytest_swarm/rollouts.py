@@ -27,7 +27,7 @@ def update_within(seconds: float) -> Operation:
     """An update in the middle third of a run of this length, one slot after the other."""
     started, each = STARTED + seconds / 3, seconds / 9
     slots = (Replacement(f"slot {n}", started + (n - 1) * each, started + n * each) for n in (1, 2, 3))
-    return Operation("update", started, started + 3 * each, tuple(slots), new_image=True)
+    return Operation("update", started, started + 3 * each, tuple(slots), ("web:1", "web:2"))
 
 
 def books(

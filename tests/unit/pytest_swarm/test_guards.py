@@ -23,13 +23,13 @@ def _violations(
     *,
     minimum: int = 3,
     rate: float = 0.0,
-    new_image: bool = True,
+    versions: int = 2,
     in_flight: int = 0,
     control: Control = CLEAN,
     problems: tuple[str, ...] = (),
 ) -> list[str]:
     ledger = balance(records, log, PHASES, len(records))
-    return violations(ledger, Expectations(minimum, new_image, in_flight, control, rate, problems))
+    return violations(ledger, Expectations(minimum, versions, in_flight, control, rate, problems))
 
 
 def test_a_good_run_is_valid() -> None:
@@ -54,12 +54,29 @@ def test_one_version_only() -> None:
     ]
 
 
+def test_one_of_three_versions_that_never_answered() -> None:
+    assert _violations(GOOD, versions=3) == ["3 versions had to answer, seen: 1, 2"]
+
+
+def test_no_request_in_a_pause_between_two_operations() -> None:
+    phases = split_into_phases(0.0, 12.0, [UPDATE, Operation("scale 3 to 6", 10.5, 11.0)])
+    pause = next(phase for phase in phases if phase.name == "between update and scale 3 to 6")
+    records = [record(1, at=0.0), record(2, at=3.0), record(3, at=10.6), record(4, at=11.5, version="2")]
+
+    def empty(records: list[ClientRecord]) -> list[str]:
+        log = [finished(number) for number in range(1, 6)]
+        return violations(balance(records, log, phases, len(records)), Expectations(3, 2, 0, CLEAN))
+
+    assert empty(records) == [f"no request in phase {pause.name!r}: the load was too short or too thin"]
+    assert empty([*records, record(5, at=pause.started + 0.1)]) == []
+
+
 def test_a_service_that_names_no_version_need_not_show_two() -> None:
     assert _violations([record(n, at=n * 3.0, version=None) for n in range(4)]) == []
 
 
 def test_no_request_after_the_update() -> None:
-    assert _violations(GOOD[:2], minimum=2, new_image=False) == [
+    assert _violations(GOOD[:2], minimum=2, versions=0) == [
         "no request in phase 'after': the load was too short or too thin"
     ]
 
@@ -96,7 +113,7 @@ def test_the_last_lines_of_a_dead_node_need_not_be_in_the_log() -> None:
     log = [finished(1), finished(3)]
 
     def gaps(records: list[ClientRecord]) -> list[str]:
-        return violations(balance(records, log, phases, 3), Expectations(3, False, 0, CLEAN))
+        return violations(balance(records, log, phases, 3), Expectations(3, 0, 0, CLEAN))
 
     assert gaps(GOOD) == []  # the second ended half a second after the node did
     assert gaps([GOOD[0], record(2, at=6.0), GOOD[2]]) == [
@@ -119,14 +136,14 @@ def test_a_short_overlap_of_operations_need_not_be_met() -> None:
     ledger = balance(GOOD, (), split_into_phases(0.0, 12.0, [UPDATE, fault]), 3)
 
     assert [phase.name for phase in ledger.phases] == ["before", "update", "update + n1 killed", "n1 killed"]
-    assert violations(ledger, Expectations(3, False, 0, CLEAN)) == []
+    assert violations(ledger, Expectations(3, 0, 0, CLEAN)) == []
 
 
 def test_a_fault_that_no_request_met() -> None:
     fault = Operation("n1 killed", 5.0, 6.0, is_fault=True)
     ledger = balance(GOOD, (), split_into_phases(0.0, 12.0, [fault]), 3)
 
-    assert violations(ledger, Expectations(3, False, 0, CLEAN)) == [
+    assert violations(ledger, Expectations(3, 0, 0, CLEAN)) == [
         "no request in phase 'n1 killed': the load was too short or too thin"
     ]
 
@@ -161,9 +178,9 @@ def test_a_control_target_that_was_never_asked() -> None:
     assert _violations(GOOD, control=Control.of([])) == ["the control target on the same network was never asked"]
 
 
-def _unproven(records: list[ClientRecord], log: Sequence[ServerEvent] = (), *, new_image: bool = True) -> list[str]:
+def _unproven(records: list[ClientRecord], log: Sequence[ServerEvent] = (), *, versions: int = 2) -> list[str]:
     ledger = balance(records, log, PHASES, len(records))
-    return unproven(ledger, Expectations(0, new_image, 0, CLEAN))
+    return unproven(ledger, Expectations(0, versions, 0, CLEAN))
 
 
 def test_what_a_service_cannot_show_is_said() -> None:
@@ -173,7 +190,7 @@ def test_what_a_service_cannot_show_is_said() -> None:
         "the service keeps no log of its requests: a request it finished twice would not be seen",
         "no answer names a version: that the old and the new one answered is not shown",
     ]
-    assert _unproven(nameless, [finished(1)], new_image=False) == []
+    assert _unproven(nameless, [finished(1)], versions=0) == []
     assert _unproven(GOOD, [finished(1)]) == []
 
 

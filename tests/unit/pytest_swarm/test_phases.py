@@ -6,7 +6,14 @@ import math
 
 import pytest
 
-from pytest_swarm.phases import Operation, Replacement, phase_at, slots_replaced_at, split_into_phases
+from pytest_swarm.phases import (
+    Operation,
+    Replacement,
+    images_in_service,
+    phase_at,
+    slots_replaced_at,
+    split_into_phases,
+)
 
 
 def test_a_run_without_operations_is_steady() -> None:
@@ -88,3 +95,14 @@ def test_slots_are_named_while_a_fault_is_in_force_too() -> None:
     phases = split_into_phases(0.0, 10.0, [update, _fault("n1 paused", 3.0)])
 
     assert slots_replaced_at(phase_at(phases, 4.0), 4.0) == ["slot 1"]
+
+
+def test_an_image_that_never_came_up_answered_nobody() -> None:
+    changes = [
+        Operation("update", 0.0, 1.0, images=("web:1", "web:2")),
+        Operation("failed update", 2.0, 3.0, images=("web:2", "nowhere:1"), has_failed=True),
+        Operation("scale 3 to 6", 3.5, 3.8),
+        Operation("update", 4.0, 5.0, images=("nowhere:1", "web:3")),
+    ]
+    assert images_in_service(changes) == {"web:1", "web:2", "web:3"}
+    assert images_in_service(changes[1:3]) == set()

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
+from pytest_swarm.conditions import OperationFailed
+from pytest_swarm.phases import images_in_service
 from pytest_swarm.service import Service
 from pytest_swarm.service_spec import Deployment
 
@@ -83,9 +85,24 @@ def test_a_change_that_is_refused_is_not_tried_again() -> None:
 def test_two_versions_have_to_answer_only_where_the_image_was_another() -> None:
     service = service_of(Manager())
 
-    assert not service.update("web:1", force=True).new_image
-    assert service.update("web:2").new_image
-    assert not service.scale(0).new_image
+    assert not service.update("web:1", force=True).images
+    assert service.update("web:2").images == ("web:1", "web:2")
+    assert not service.scale(0).images
+
+
+def test_an_update_that_fails_is_an_operation_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = service_of(Manager())
+
+    def fail(*_: object, **__: object) -> None:
+        raise OperationFailed("the update ended as paused: it broke")
+
+    monkeypatch.setattr(service, "wait_converged", fail)
+    with pytest.raises(OperationFailed):
+        service.update("web:2")
+
+    (operation,) = service.cluster.operations
+    assert (operation.name, operation.has_failed) == ("failed update", True)
+    assert images_in_service([operation]) == set()
 
 
 def test_a_service_is_removed_once_there_is_a_leader_again() -> None:
