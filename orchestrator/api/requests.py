@@ -13,6 +13,9 @@ from orchestrator.api.errors import BadRequest
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
+DEPTH_MAX = 100
+"""Levels that a body's objects and arrays may be nested; the Engine API's own take some ten."""
+
 _MAX_UINT64 = 2**64 - 1
 _UINT64_DIGITS = 20
 _FALSE = frozenset(("", "0", "no", "false", "none"))
@@ -43,9 +46,21 @@ async def read_object(request: web.Request) -> dict[str, Any]:
 
 def _decoded(data: bytes) -> Any:
     try:
-        return msgspec.json.decode(data)
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise BadRequest(f"invalid JSON: {error}") from error
+    if _is_deep(value):
+        raise BadRequest(f"invalid JSON: nested deeper than {DEPTH_MAX} levels")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether objects and arrays are nested deeper than may be; what walks them afterwards may recurse."""
+    level = [value]
+    for _ in range(DEPTH_MAX):
+        nested = (item for item in level if isinstance(item, dict | list))
+        level = [inner for item in nested for inner in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def parse_object(value: Any, kind: type[Body]) -> Body:

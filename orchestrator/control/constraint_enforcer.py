@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from orchestrator.control.constraints import node_suits
 from orchestrator.control.plan import Plan, Situation, merged
 from orchestrator.control.scheduler.scheduler import would_fit
-from orchestrator.control.slots import Slot, is_lost, is_replicated, is_serving, new_task, retry_at, slots_of
+from orchestrator.control.slots import (
+    Slot,
+    has_ended_by_itself,
+    is_lost,
+    is_replicated,
+    is_serving,
+    new_task,
+    retry_at,
+    slots_of,
+)
 from orchestrator.control.slots import restart_policy as policy_of
 from orchestrator.model.node import Availability
 from orchestrator.model.service import RestartCondition, Service
@@ -44,7 +53,7 @@ def _misplaced(state: ClusterState, slot: Slot) -> Iterator[Task]:
     for task in slot.live:
         # What is lost is restart's to replace.
         placed = task.status.state >= TaskState.ASSIGNED and not is_lost(state, task)
-        if placed and not node_suits(state.nodes.get(task.node_id), task):
+        if placed and not node_suits(state.nodes.get(task.node_id), task.spec):
             yield task
 
 
@@ -54,7 +63,8 @@ def _move(situation: Situation, service: Service, slot: Slot, task: Task) -> Pla
     if replacement is None and policy_of(task).condition is RestartCondition.NONE:
         return Plan((stop,))
     if replacement is None:
-        ready_at = retry_at(slot, newer_than=task)
+        failed = (other for other in slot.tasks[slot.tasks.index(task) + 1 :] if has_ended_by_itself(other))
+        ready_at = max(map(retry_at, failed), default=0.0)
         if ready_at > situation.now:
             return Plan(wake_at=ready_at)
         create = CreateTask(new_task(service, slot.key, situation.new_id))
@@ -75,7 +85,7 @@ def _replacement(state: ClusterState, slot: Slot, task: Task) -> Task | None:
         for other in slot.live
         if other is not task
         and not is_lost(state, other)
-        and (not other.node_id or node_suits(state.nodes.get(other.node_id), other))
+        and (not other.node_id or node_suits(state.nodes.get(other.node_id), other.spec))
     ]
     return max(staying, key=lambda other: (is_serving(other), other.status.state), default=None)
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.model.errors import BadConstraint
-from orchestrator.model.node import Node
-from orchestrator.model.service import Labels
-from orchestrator.model.task import Task
+from orchestrator.model.node import Node, NodeState
+from orchestrator.model.service import Labels, TaskSpec
 
 _KEY = re.compile(r"[a-z_][a-z0-9\-_.]+", re.IGNORECASE)
 _VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE)
@@ -54,12 +53,16 @@ def node_matches(node: Node, texts: Sequence[str]) -> bool:
     return all(_matches(node, constraint) for constraint in parse_constraints(texts))
 
 
-def node_suits(node: Node | None, task: Task) -> bool:
-    """Whether a task that is on the node may stay: the node is there, not drained, and matches."""
+def node_suits(node: Node | None, spec: TaskSpec) -> bool:
+    """Whether a task of that spec on the node may stay: the node is there, not drained, and matches."""
     if node is None or node.sheds_tasks:
         return False
-    placement = task.spec.placement
-    return placement is None or node_matches(node, placement.constraints)
+    return spec.placement is None or node_matches(node, spec.placement.constraints)
+
+
+def node_can_run(node: Node | None, spec: TaskSpec) -> bool:
+    """Whether a task of that spec on the node may stay and can run: the node suits it and is not down."""
+    return node is not None and node.state is not NodeState.DOWN and node_suits(node, spec)
 
 
 def _matches(node: Node, constraint: Constraint) -> bool:

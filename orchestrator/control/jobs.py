@@ -9,11 +9,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from orchestrator.control.constraints import node_matches, node_suits
+from orchestrator.control.constraints import node_can_run, node_suits
 from orchestrator.control.plan import Plan, Situation, earliest
 from orchestrator.control.restart import replacement, should_restart
 from orchestrator.control.slots import SlotKey, is_lost, new_task
-from orchestrator.model.node import Node, NodeState
 from orchestrator.model.service import Service, ServiceMode
 from orchestrator.model.task import Task, TaskState
 from orchestrator.state.actions import Action, CreateTask, SetDesiredState
@@ -88,7 +87,7 @@ def _tend(situation: Situation, service: Service, slot: _Slot) -> Plan:
         if not should_restart(task, situation.now):
             return Plan((stop,))
         return Plan((CreateTask(_for_job(service, replacement(situation, service, slot.key, task))), stop))
-    if task.status.state >= TaskState.ASSIGNED and not node_suits(situation.state.nodes.get(task.node_id), task):
+    if task.status.state >= TaskState.ASSIGNED and not node_suits(situation.state.nodes.get(task.node_id), task.spec):
         # Its node is drained or no longer matches: that is no failure, so it costs no attempt.
         again = new_task(service, slot.key, situation.new_id, TaskState.COMPLETE, restarts=task.restarts)
         return Plan((CreateTask(_for_job(service, again)), SetDesiredState(task.id, TaskState.SHUTDOWN)))
@@ -100,8 +99,7 @@ def _tend(situation: Situation, service: Service, slot: _Slot) -> Plan:
 
 
 def _must_leave(situation: Situation, service: Service, task: Task) -> bool:
-    node = situation.state.nodes.get(task.node_id)
-    return node is None or not _may_run(node, service)
+    return not node_can_run(situation.state.nodes.get(task.node_id), service.spec.task)
 
 
 def _begin(situation: Situation, service: Service, slots: list[_Slot]) -> Iterator[Action]:
@@ -114,14 +112,7 @@ def _begin(situation: Situation, service: Service, slots: list[_Slot]) -> Iterat
 
 def _global_keys(situation: Situation, service: Service) -> list[SlotKey]:
     nodes = situation.state.nodes.values()
-    return [node.id for node in nodes if node.accepts_tasks and _may_run(node, service)]
-
-
-def _may_run(node: Node, service: Service) -> bool:
-    if node.state is NodeState.DOWN or node.sheds_tasks:
-        return False
-    placement = service.spec.task.placement
-    return placement is None or node_matches(node, placement.constraints)
+    return [node.id for node in nodes if node.accepts_tasks and node_can_run(node, service.spec.task)]
 
 
 def _turns(service: Service, slots: list[_Slot]) -> list[SlotKey]:

@@ -88,4 +88,4 @@ def _remove_doubles(state: ClusterState, service: Service, slot: Slot) -> Iterat
 
 
 def _stays(state: ClusterState, task: Task) -> bool:
-    return not task.node_id or node_suits(state.nodes.get(task.node_id), task)
+    return not task.node_id or node_suits(state.nodes.get(task.node_id), task.spec)

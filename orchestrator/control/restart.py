@@ -79,7 +79,7 @@ def replacement(situation: Situation, service: Service, key: SlotKey, over: Task
     if over.spec_version != service.spec_version:
         return new_task(service, key, situation.new_id)
     made = new_task(service, key, situation.new_id, restarts=attempts_with(over, situation.now))
-    if not over.status.state.is_terminal or not node_suits(situation.state.nodes.get(over.node_id), over):
+    if not over.status.state.is_terminal or not node_suits(situation.state.nodes.get(over.node_id), over.spec):
         # It did not fail: its node is down, gone or drained. Waiting would gain nothing.
         return made
     since = max(over.state_since, over.not_before) if over.desired_state is TaskState.READY else over.state_since

@@ -15,7 +15,6 @@ from orchestrator.control.plan import NOTHING, Plan, Situation, earliest, merged
 from orchestrator.control.restart import attempts_with, should_restart
 from orchestrator.control.scheduler.scheduler import would_fit
 from orchestrator.control.slots import (
-    ENDED_BY_ITSELF,
     Slot,
     is_global,
     is_lost,
@@ -25,7 +24,7 @@ from orchestrator.control.slots import (
     retry_at,
     slots_of,
 )
-from orchestrator.control.update_failures import Update, has_failed, is_made_during
+from orchestrator.control.update_failures import Update, failed_attempt, is_made_during
 from orchestrator.model.service import (
     FailureAction,
     Service,
@@ -120,15 +119,9 @@ def _advance(situation: Situation, service: Service, status: UpdateStatus) -> Pl
     return merged((*steps, _begin(situation, update, progress), _complete(situation, update, progress)))
 
 
-def _failed_attempt(update: Update, slot: Slot) -> Task | None:
-    """The update's last task in the slot, if it ended by itself."""
-    last = next((task for task in reversed(slot.tasks) if update.has_made(task)), None)
-    return last if last and last.status.state in ENDED_BY_ITSELF else None
-
-
 def _is_given_up(situation: Situation, update: Update, item: Progress) -> bool:
     """Whether the restart policy grants the slot no other attempt: then the old task is left to serve."""
-    failed = _failed_attempt(update, item.slot)
+    failed = failed_attempt(update, item.slot)
     return item.phase is Phase.OUTDATED and failed is not None and not should_restart(failed, situation.now)
 
 
@@ -166,7 +159,7 @@ def _is_coming_up(update: Update, slot: Slot, new: Task) -> bool:
     Also when an earlier update with the same tasks made it. Not so for a task that waits for a node for reasons of
     its own, nor in a slot that has failed before: neither may hold up the update for ever.
     """
-    if new.status.state is TaskState.RUNNING or has_failed(update, slot):
+    if new.status.state is TaskState.RUNNING or failed_attempt(update, slot):
         return False
     follows = any(not task.status.state.is_terminal for task in slot.tasks[: slot.tasks.index(new)])
     return update.has_made(new) or new.status.state >= TaskState.ASSIGNED or follows
@@ -259,9 +252,9 @@ def _begin(situation: Situation, update: Update, progress: list[Progress]) -> Pl
     for item in sorted(outdated, key=lambda item: _urgency(update, item)):
         if free <= 0:
             break
-        retry = retry_at(item.slot, None, since=update.status.started_at) if has_failed(update, item.slot) else 0.0
-        if retry > situation.now:
-            wake_at = earliest((wake_at, retry))
+        failed = failed_attempt(update, item.slot)
+        if failed and retry_at(failed) > situation.now:
+            wake_at = earliest((wake_at, retry_at(failed)))
             continue
         actions.append(CreateTask(_made_for(situation, update, item)))
         free -= 1
@@ -283,7 +276,7 @@ def _limit(update: Update, slots: int) -> int:
 
 def _urgency(update: Update, item: Progress) -> tuple[bool, bool]:
     """Slots that failed before come last, lest they keep the others from their turn; first those with none to lose."""
-    return has_failed(update, item.slot), any(is_serving(task) for task in item.old)
+    return failed_attempt(update, item.slot) is not None, any(is_serving(task) for task in item.old)
 
 
 def _made_for(situation: Situation, update: Update, item: Progress) -> Task:
@@ -292,7 +285,7 @@ def _made_for(situation: Situation, update: Update, item: Progress) -> Task:
         not task.status.state.is_terminal and not is_lost(situation.state, task) for task in item.slot.tasks
     )
     desired = TaskState.READY if is_after else TaskState.RUNNING
-    failed = _failed_attempt(update, item.slot)
+    failed = failed_attempt(update, item.slot)
     attempts = attempts_with(failed, situation.now) if failed else ()
     return new_task(update.service, item.slot.key, situation.new_id, desired, restarts=attempts)
 
@@ -301,7 +294,7 @@ def _is_under_way(update: Update, item: Progress) -> bool:
     if item.phase in (Phase.OUTDATED, Phase.CURRENT):
         return False
     # With failures tolerated, a slot that fails again and again must not hold up the others.
-    return bool(item.old) or not has_failed(update, item.slot)
+    return bool(item.old) or failed_attempt(update, item.slot) is None
 
 
 def _resting_until(update: Update, item: Progress) -> float | None:

@@ -15,8 +15,6 @@ from orchestrator.state.cluster_state import ClusterState
 SlotKey = int | str
 """Slot number (replicated) or node id (global)."""
 
-ENDED_BY_ITSELF = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
-
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -99,17 +97,14 @@ def is_lost(state: ClusterState, task: Task) -> bool:
     return node is None or node.state is NodeState.DOWN
 
 
-def retry_at(slot: Slot, newer_than: Task | None, since: float = 0.0) -> float:
-    """When the next replacement may be tried: the restart delay after the last one made for it that failed.
+def has_ended_by_itself(task: Task) -> bool:
+    """Whether it came to an end that nobody asked for."""
+    return task.status.state in (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 
-    Counted are tasks made after `newer_than` (all, if None) and not before `since` (seconds since the epoch).
-    """
-    failed = [
-        task.state_since + restart_policy(task).delay_in_force
-        for task in slot.tasks[slot.tasks.index(newer_than) + 1 if newer_than else 0 :]
-        if task.status.state in ENDED_BY_ITSELF and task.created_at >= since
-    ]
-    return max(failed, default=0.0)
+
+def retry_at(failed: Task) -> float:
+    """When another attempt may be made after one that failed, seconds since the epoch."""
+    return failed.state_since + restart_policy(failed).delay_in_force
 
 
 def is_replicated(service: Service) -> bool:

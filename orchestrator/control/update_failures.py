@@ -6,7 +6,7 @@ Counted ids are kept in the replicated status, so that a new leader counts on.
 
 from dataclasses import dataclass, replace
 
-from orchestrator.control.slots import ENDED_BY_ITSELF, Slot
+from orchestrator.control.slots import Slot, has_ended_by_itself
 from orchestrator.model.errors import ClusterError
 from orchestrator.model.service import FailureAction, Service, ServiceSpec, UpdateConfig, UpdateState, UpdateStatus
 from orchestrator.model.task import Task
@@ -34,8 +34,8 @@ def is_made_during(status: UpdateStatus, service: Service, task: Task) -> bool:
     return task.spec_version == service.spec_version and task.created_at >= status.started_at
 
 
-def has_failed(update: Update, slot: Slot) -> bool:
-    """Whether the slot's last attempt at the present spec that can be judged has failed since this update began.
+def failed_attempt(update: Update, slot: Slot) -> Task | None:
+    """The slot's last attempt at the present spec that can be judged, if it has failed since this update began.
 
     What was withdrawn before it ran says nothing. Nor does what failed before: who returns to a version that once
     crashed, and ran well afterwards, is as careful with its slots as with any other's.
@@ -44,10 +44,10 @@ def has_failed(update: Update, slot: Slot) -> bool:
         if task.spec_version != update.service.spec_version or task.state_since < update.status.started_at:
             continue
         if _ended_early(update, task):
-            return True
+            return task
         if task.running_since:
-            return False
-    return False
+            return None
+    return None
 
 
 def judge(state: ClusterState, update: Update) -> SetUpdateStatus | RollbackService | None:
@@ -82,7 +82,7 @@ def _uncounted(update: Update, slot: Slot) -> list[Task]:
 
 def _ended_early(update: Update, task: Task) -> bool:
     """Whether the task ended by itself before it ran, or within `monitor` of running."""
-    if task.status.state not in ENDED_BY_ITSELF:
+    if not has_ended_by_itself(task):
         return False
     return not task.running_since or task.state_since - task.running_since <= update.config.monitor
 

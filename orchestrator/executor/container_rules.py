@@ -14,6 +14,7 @@ from orchestrator.executor.task_files_rules import mounts_of
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import ContainerSpec, HealthConfig, LogDriver, Mount, PortConfig, PublishMode, TaskSpec
+from orchestrator.model.service_defaults import STOP_GRACE_PERIOD_S
 from orchestrator.model.task import NetworkAttachment, Task
 from orchestrator.model.templates import expand_container
 
@@ -24,9 +25,6 @@ LABEL_TASK_ID = "com.docker.swarm.task.id"
 
 LABEL_NETWORK_ID = "com.docker.swarm.network.id"
 """Every bridge network of ours carries it."""
-
-DEFAULT_STOP_GRACE_PERIOD_S = 10.0
-"""swarm mode's default (swarmkit `api/defaults/service.go`)."""
 
 FILES_DIRECTORY = "/run/swarm/task-files"
 """Where a node keeps its tasks' secrets and configs, in memory."""
@@ -46,7 +44,7 @@ def bridge_network_name(network_id: str) -> str:
 def stop_grace_period_s(task: Task) -> float:
     """Seconds between the stop signal and the kill."""
     asked = task.spec.container.stop_grace_period
-    return DEFAULT_STOP_GRACE_PERIOD_S if asked is None else asked
+    return STOP_GRACE_PERIOD_S if asked is None else asked
 
 
 def create_body(

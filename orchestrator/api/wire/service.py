@@ -41,7 +41,6 @@ class TmpfsOptions(WireObject):
 
     size_bytes: Int64 = 0
     mode: UInt32 = 0
-    options: tuple[tuple[str, ...], ...] = ()
 
 
 class Mount(WireObject):

@@ -78,4 +78,4 @@ def test_a_node_that_is_gone_suits_no_task() -> None:
 
     scene = Scene([a_node("n1")])
     scene.create(a_spec())
-    assert not node_suits(None, a_task_running(scene, "web-id", "n1"))
+    assert not node_suits(None, a_task_running(scene, "web-id", "n1").spec)
