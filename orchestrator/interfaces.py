@@ -44,9 +44,10 @@ class Store(Protocol):
         """Return when all that was acknowledged anywhere before the call is in `state`. Raises `NoLeader`."""
         ...
 
-    async def propose(self, actions: Sequence[Action]) -> None:
+    async def propose(self, actions: Sequence[Action], *, at: float | None = None) -> None:
         """Commit the actions as one batch and return once it is applied here.
 
+        `at` is the time they are applied for, seconds since the epoch: now, unless they were decided at another.
         Raises the `ClusterError` with which `apply` refused the batch; `Unavailable` when there is no leader, this
         manager is not it, or no majority answered within the deadline.
         """
@@ -55,7 +56,7 @@ class Store(Protocol):
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back (soon, on the event loop, coalesced) after batches were applied or leadership changed.
 
-        Returns the function that ends it.
+        A batch that was refused has changed nothing, and nobody is called for it. Returns the function that ends it.
         """
         ...
 

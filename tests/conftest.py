@@ -6,6 +6,11 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+ON_A_CLUSTER = ("cluster", "gate", "benchmark", "soak")
+
+LEFT_OPEN = ("ignore:unclosed <socket:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+"""docker-py leaves sockets, those of `exec` and of refused requests, to the garbage collector."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not for the gate unless -m names it: as a default of -m, any other -m would bring it back."""
@@ -15,6 +20,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=_turn)
+    for item in items:
+        if any(item.get_closest_marker(marker) for marker in ON_A_CLUSTER):
+            item.add_marker(pytest.mark.filterwarnings(*LEFT_OPEN))
 
 
 def _turn(item: pytest.Item) -> int:

@@ -79,7 +79,7 @@ class LeaderLoop:
         if not plan.actions:
             self._pauses.reset()
             return plan.wake_at
-        return await self._propose(plan)
+        return await self._propose(plan, now)
 
     def _hearing_since(self, now: float) -> float:
         """Since when silence counts: when this manager began to lead or, later, its clock was set.
@@ -99,9 +99,10 @@ class LeaderLoop:
         self._observations.forget()
         return now
 
-    async def _propose(self, plan: Plan) -> float:
+    async def _propose(self, plan: Plan, decided_at: float) -> float:
         try:
-            await self._store.propose(_portion(plan.actions))
+            # For the time they were decided at: what one action writes then, a later one of the plan may refer to.
+            await self._store.propose(_portion(plan.actions), at=decided_at)
         except Unavailable as error:
             logger.info("no longer leading: %s", error)
         except ClusterError as refusal:

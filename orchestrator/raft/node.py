@@ -187,13 +187,15 @@ class RaftStore:
 
     # Changing ----------------------------------------------------------------------------------------------
 
-    async def propose(self, actions: Sequence[Action], *, timeout: float = PROPOSE_TIMEOUT) -> None:
-        """Commit the actions as one batch and return once it is applied here; `timeout` in seconds.
+    async def propose(
+        self, actions: Sequence[Action], *, at: float | None = None, timeout: float = PROPOSE_TIMEOUT
+    ) -> None:
+        """Commit the actions as one batch, for the time `at`, and return once it is applied here; `timeout` in seconds.
 
         Raises the `ClusterError` with which `apply` refused it, and `Unavailable` as `interfaces.Store` says. After
         `Unavailable` the batch may still take effect.
         """
-        encoded = self._cipher.seal(encode_batch(Batch(at=clock.now(), actions=tuple(actions))))
+        encoded = self._cipher.seal(encode_batch(Batch(clock.now() if at is None else at, tuple(actions))))
         if len(encoded) > BATCH_SIZE_MAX:
             raise InvalidArgument(TOO_LARGE)
         replica = self._replica
@@ -370,7 +372,7 @@ class RaftStore:
         self._reads.observe(replica)
         if self._pending and not replica.can_keep(0):
             self._fail_pending(Unavailable(NO_ROOM))
-        seen = (replica.raftLastApplied, self._leading_term, self._leader_since, replica.leader_id, self._files.members)
+        seen = (replica.state.index, self._leading_term, self._leader_since, replica.leader_id, self._files.members)
         if seen != self._seen:
             self._seen = seen
             self._notify()

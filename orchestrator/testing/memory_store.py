@@ -47,11 +47,11 @@ class MemoryStore:
         if not self._leads:
             raise NoLeader
 
-    async def propose(self, actions: Sequence[Action]) -> None:
+    async def propose(self, actions: Sequence[Action], *, at: float | None = None) -> None:
         """Apply at once. Raises what `apply` raises, and `Unavailable` after `depose`."""
         if not self._leads:
             raise Unavailable("this manager does not lead")
-        batch = Batch(self._clock(), tuple(actions))
+        batch = Batch(self._clock() if at is None else at, tuple(actions))
         apply(self._state, batch)
         self.batches.append(batch)
         self._notify()

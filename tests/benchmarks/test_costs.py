@@ -23,8 +23,6 @@ from tests.cluster.conftest import COMMAND, IMAGE
 pytestmark = [
     pytest.mark.benchmark,
     pytest.mark.timeout(420),
-    # docker-py leaves the sockets of refused requests to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 ROUNDS = 3

@@ -16,11 +16,7 @@ from pytest_swarm.cluster import Cluster
 from pytest_swarm.node import Node
 from pytest_swarm.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.benchmark,
-    # docker-py leaves the sockets of refused requests to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.benchmark
 
 KILLS = {"orchestrator": 20, "docker": 10}
 """Docker's swarm mode takes half a minute for each."""

@@ -18,8 +18,6 @@ from pytest_swarm.node import Node
 pytestmark = [
     pytest.mark.benchmark,
     pytest.mark.timeout(900),
-    # docker-py leaves the sockets of refused requests to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 SECONDS = float(os.environ.get("FALSE_ALARM_SECONDS", "600"))

@@ -31,8 +31,6 @@ from tests.cluster.faults.tasks import mesh_addresses, mesh_rules
 pytestmark = [
     pytest.mark.benchmark,
     pytest.mark.timeout(600),
-    # docker-py leaves the sockets of refused requests to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 __all__ = ["swarm_images"]
 

@@ -40,8 +40,26 @@ OPTIONS = shlex.split("""
     --restart-condition on-failure --restart-delay 2s --restart-max-attempts 3 --restart-window 1m
     --stop-signal SIGINT --health-cmd true --health-interval 1s --health-timeout 2s --health-retries 2
     --limit-cpu 0.5 --limit-memory 64m --limit-pids 100 --reserve-cpu 0.1 --reserve-memory 16m
-    --hostname web-{{.Task.Slot}} --workdir /tmp --init --read-only --cap-add NET_ADMIN --ulimit nofile=100:200
+    --hostname web-{{.Task.Slot}} --workdir /tmp --user 0:0 --init --read-only --cap-add NET_ADMIN
+    --ulimit nofile=100:200
 """)
+ADDITIONS = {
+    "env": ("A=1", "A"),
+    "label": ("x=y", "x"),
+    "container-label": ("x=y", "x"),
+    "constraint": ("node.role==worker", "node.role==worker"),
+    "placement-pref": ("spread=node.labels.zone", "spread=node.labels.zone"),
+    "mount": ("type=volume,source=data,target=/data", "/data"),
+    "host": ("backend:10.1.2.3", "backend:10.1.2.3"),
+    "dns": ("10.1.2.3", "10.1.2.3"),
+    "dns-option": ("ndots:2", "ndots:2"),
+    "dns-search": ("example.com", "example.com"),
+    "ulimit": ("nofile=100:200", "nofile"),
+    "sysctl": ("net.core.somaxconn=1000", "net.core.somaxconn"),
+    "group": ("audio", "audio"),
+    "publish": ("published=9201,target=8081", "8081"),
+}
+"""Option of `docker service update` -> (what `--x-add` takes, what `--x-rm` takes)."""
 
 
 @pytest.fixture
@@ -54,6 +72,14 @@ def manager(swarm: Cluster) -> Iterator[Node]:
 
 def create(node: Node, *arguments: str) -> None:
     succeed(node, "service", "create", "--detach", "--name", "web", *QUICK, *arguments)
+
+
+def without_empty(value: Any) -> Any:
+    """The JSON value without what says nothing, at any depth: the CLI leaves an empty list where there was none."""
+    if isinstance(value, dict):
+        kept = {key: without_empty(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item not in ({}, [], None)}
+    return [without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 def container_of(swarm: Cluster, service: str = "web") -> Any:
@@ -73,7 +99,7 @@ def test_create_shows_its_progress_and_reaches_the_container(swarm: Cluster, man
     config, host = container["Config"], container["HostConfig"]
     assert "GREETING=hello" in config["Env"]
     assert config["Hostname"] == "web-1"
-    assert (config["WorkingDir"], config["StopSignal"]) == ("/tmp", "SIGINT")
+    assert (config["WorkingDir"], config["User"], config["StopSignal"]) == ("/tmp", "0:0", "SIGINT")
     assert config["Labels"]["inner"] == "yes"
     assert config["Labels"]["com.docker.swarm.service.name"] == "web"
     assert config["Healthcheck"] == {
@@ -139,6 +165,23 @@ def test_scale_update_rollback_force_and_remove(swarm: Cluster, manager: Node) -
         return NotYet(f"{len(left)} containers run") if left else Done(None)
 
     wait_until(gone, what="the end of the service's containers", timeout=30.0)
+
+
+def test_what_one_update_adds_another_takes_away(manager: Node) -> None:
+    def spec() -> Any:
+        return without_empty(json.loads(succeed(manager, "service", "inspect", "--format", "{{json .Spec}}", "web")))
+
+    create(manager, "--replicas", "0", *SERVE, IMAGE)
+    before = spec()
+    added = [word for name, (value, _) in ADDITIONS.items() for word in (f"--{name}-add", value)]
+    succeed(manager, "service", "update", "--detach", *added, "web")
+    text = json.dumps(spec())
+    missing = [name for name, (_, value) in ADDITIONS.items() if value.split(":")[-1].split("=")[-1] not in text]
+    assert not missing
+
+    removed = [word for name, (_, value) in ADDITIONS.items() for word in (f"--{name}-rm", value)]
+    succeed(manager, "service", "update", "--detach", *removed, "web")
+    assert spec() == before
 
 
 @pytest.mark.parametrize(

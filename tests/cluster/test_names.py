@@ -15,12 +15,7 @@ from pytest_swarm.node import Node
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.cluster.command_line import IMAGE, command, containers_of, remove_services, succeed, tasks_of
 
-pytestmark = [
-    pytest.mark.cluster,
-    # docker-py leaves the socket of an exec to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cluster
 
 NETWORK, SETTLE_SECONDS = "named-net", 40.0
 NO_SUCH_NAME = 3

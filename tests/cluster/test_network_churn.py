@@ -26,9 +26,6 @@ from tests.cluster.conftest import COMMAND, IMAGE
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.gate,
-    # docker-py leaves the socket of an exec to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 ROUNDS = int(os.environ.get("CHURN_ROUNDS", "5"))

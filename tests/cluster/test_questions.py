@@ -15,12 +15,7 @@ from pytest_swarm.service import Service
 from tests.cluster.command_line import command, update_and_wait
 from tests.cluster.conftest import overlay_network
 
-pytestmark = [
-    pytest.mark.cluster,
-    # docker-py leaves the socket of an exec to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cluster
 
 BLOCK_S = 4.0
 REMOVAL_S = 20.0

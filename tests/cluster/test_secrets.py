@@ -12,12 +12,7 @@ from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
-pytestmark = [
-    pytest.mark.cluster,
-    # docker-py leaves the socket of an exec to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cluster
 
 OLD, NEW = "pa55-of-yesterday", "pa55-of-today"
 DISKS = ("/var/lib", "/etc", "/root", "/tmp", "/opt")

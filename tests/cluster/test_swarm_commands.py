@@ -15,12 +15,7 @@ from pytest_swarm.node import Node
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.cluster.command_line import IMAGE, command, docker, remove_services, succeed, tasks_of
 
-pytestmark = [
-    pytest.mark.cluster,
-    # docker-py leaves the socket of an exec to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cluster
 
 SERVE = ("--detach", "--no-resolve-image", "--stop-grace-period", "1s")
 SETTLE_SECONDS = 40.0

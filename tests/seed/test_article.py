@@ -35,12 +35,7 @@ from tests.seed.session import (
     wait_until_asked,
 )
 
-pytestmark = [
-    pytest.mark.cluster,
-    # docker-py leaves the socket of an exec to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cluster
 
 Nodes = tuple[Node, ...]
 

@@ -17,8 +17,6 @@ from tests.cluster.test_stack import docker
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.usefixtures("three_own_managers"),
-    # docker-py leaves the sockets of refused requests to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 NO_LEADER = (

@@ -19,8 +19,6 @@ from tests.cluster.test_stack import docker, rows
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.usefixtures("three_own_managers"),
-    # docker-py leaves the sockets of refused requests to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 DOWN_SECONDS = 60.0

@@ -89,6 +89,18 @@ def test_a_refused_plan_takes_no_effect_and_is_decided_anew() -> None:
     check(scenario)
 
 
+def test_a_plan_is_applied_for_the_time_it_was_decided_at() -> None:
+    async def scenario() -> None:
+        store = MemoryStore(clock=lambda: 0.0)
+        await store.propose((CreateCluster(Cluster("c1")),))
+        deciders = Deciders(Plan((AddNode(node("n1")),)))
+        async with running(store, deciders, Observations()):
+            await deciders.wait_calls(2)
+            assert store.state.node("n1").created_at == deciders.situations[0].now
+
+    check(scenario)
+
+
 def test_a_plan_too_large_for_one_batch_is_committed_in_portions() -> None:
     nodes = [node(f"n{number:04}{'x' * 4000}") for number in range(1500)]
 

@@ -98,6 +98,22 @@ def test_subscribers_are_called_once_for_many_batches(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_subscribers_are_not_called_for_a_batch_that_was_refused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Group(tmp_path) as group:
+            store = await group.founded()
+            await store.propose([RotateJoinTokens(worker_token="x")])
+            await asyncio.sleep(0)
+            calls: list[int] = []
+            store.subscribe(lambda: calls.append(store.state.index))
+            with pytest.raises(FailedPrecondition):
+                await store.propose([FOUND])
+            await asyncio.sleep(0)
+            assert not calls
+
+    asyncio.run(scenario())
+
+
 def test_state_survives_a_restart(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Group(tmp_path) as group:
