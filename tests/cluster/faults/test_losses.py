@@ -40,6 +40,18 @@ NOTICE_SECONDS = 10.0
 """Less than the managers need to declare a node down: what happens by then is the gossip's doing."""
 
 
+def wait_balanced(node: Node, address: str) -> None:
+    """Wait until the node begins connections to that address too.
+
+    A task that runs is in the mesh of each node when that has applied the leader's word, a moment later.
+    """
+
+    def look() -> Done[None] | NotYet:
+        return Done(None) if f"dnat to {address}:" in mesh_rules(node) else NotYet("it is not balanced to")
+
+    wait_until(look, what=f"{address} in the balancer of {node.name}", timeout=NOTICE_SECONDS)
+
+
 def wait_left_out(node: Node, address: str) -> None:
     """Wait until the node begins no connection to that address."""
 
@@ -163,7 +175,8 @@ def test_a_killed_worker_costs_what_was_in_flight_on_it(
     survivors = [node for node in swarm.nodes if node is not worker]
     web = deploy(replicas=4)
     (address,) = mesh_addresses(web, worker)
-    assert all(f"dnat to {address}:" in mesh_rules(node) for node in survivors)
+    for node in survivors:
+        wait_balanced(node, address)
 
     with load(web, requests=100, targets=others(swarm, worker)) as run, swarm.kill(worker) as death:
         for node in survivors:
