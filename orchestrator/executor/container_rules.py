@@ -14,7 +14,6 @@ from orchestrator.executor.task_files_rules import mounts_of
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import ContainerSpec, HealthConfig, LogDriver, Mount, PortConfig, PublishMode, TaskSpec
-from orchestrator.model.service_defaults import STOP_GRACE_PERIOD_S
 from orchestrator.model.task import NetworkAttachment, Task
 from orchestrator.model.templates import expand_container
 
@@ -39,12 +38,6 @@ _OPTIONS_FIELD = {"bind": "BindOptions", "volume": "VolumeOptions", "tmpfs": "Tm
 def bridge_network_name(network_id: str) -> str:
     """The inner engine's name of a cluster network's bridge, where the network's own name is not to be seen."""
     return f"swarm-{network_id}"
-
-
-def stop_grace_period_s(task: Task) -> float:
-    """Seconds between the stop signal and the kill."""
-    asked = task.spec.container.stop_grace_period
-    return STOP_GRACE_PERIOD_S if asked is None else asked
 
 
 def create_body(

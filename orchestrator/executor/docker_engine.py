@@ -25,7 +25,6 @@ from orchestrator.executor.container_rules import (
     bridge_network_name,
     create_body,
     endpoint_settings,
-    stop_grace_period_s,
 )
 from orchestrator.executor.engine_client import EngineClient, EngineError
 from orchestrator.executor.image_puller import pull_image
@@ -172,7 +171,7 @@ class DockerEngine:
     async def stop(self, task: Task) -> None:
         """Stop signal, grace period, kill; one that has ended or is gone is left alone. Raises `EngineError`."""
         # The engine counts whole seconds; never less than the user asked for.
-        grace_s = math.ceil(stop_grace_period_s(task))
+        grace_s = math.ceil(task.spec.container.stop_grace_period_in_force)
         try:
             await self._client.call(
                 "POST", f"{self._path(task)}/stop", {"t": str(grace_s)}, deadline_s=grace_s + KILL_MARGIN_S

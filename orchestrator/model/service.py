@@ -11,6 +11,7 @@ Labels = tuple[tuple[str, str], ...]
 """Sorted (key, value) pairs: hashable, and iterated in the same order in every process."""
 
 DEFAULT_RESTART_DELAY_S = 5.0
+DEFAULT_STOP_GRACE_PERIOD_S = 10.0
 """swarmkit `api/defaults/service.go`."""
 
 
@@ -187,6 +188,7 @@ class ContainerSpec:
     mounts: tuple[Mount, ...] = ()
     stop_signal: str = ""
     stop_grace_period: float | None = None
+    """Seconds between the stop signal and the kill; None = swarm mode's `DEFAULT_STOP_GRACE_PERIOD_S`."""
     healthcheck: HealthConfig | None = None
     hosts: tuple[str, ...] = ()
     dns: DNSConfig | None = None
@@ -201,6 +203,11 @@ class ContainerSpec:
     oom_score_adj: int = 0
     registry_auth: str = ""
     """The client's X-Registry-Auth header, for pulling the image; a secret, never shown."""
+
+    @property
+    def stop_grace_period_in_force(self) -> float:
+        """The grace period, swarm mode's where the user said nothing."""
+        return DEFAULT_STOP_GRACE_PERIOD_S if self.stop_grace_period is None else self.stop_grace_period
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,12 @@ from dataclasses import replace
 
 from orchestrator.model.service import DNSConfig, Placement, Resources, RestartPolicy, ServiceSpec, UpdateConfig
 
-STOP_GRACE_PERIOD_S = 10.0
-"""swarmkit `api/defaults/service.go`."""
-
 
 def with_defaults(spec: ServiceSpec) -> ServiceSpec:
     """The spec with every section filled in."""
     task = spec.task
     container = task.container
-    grace = STOP_GRACE_PERIOD_S if container.stop_grace_period is None else container.stop_grace_period
+    grace = container.stop_grace_period_in_force
     return replace(
         spec,
         task=replace(

@@ -22,9 +22,6 @@ from tests.consistency.nemesis import FAULTS, HASTE, Part, plan
 from tests.consistency.simulated_run import SimulatedRun
 from tests.simulation.seeds import seeds
 
-# PySyncObj leaves files it has read to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 SEEDS = seeds(200)
 SECONDS = 6.0
 

@@ -12,9 +12,6 @@ from orchestrator.raft.options import Beginning
 from orchestrator.testing.simulated_raft import SimulatedManagers
 from tests.simulation.raft_watch import Watch, one_leader, quiesce
 
-# PySyncObj leaves files it has read to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 SEEDS = range(50)
 
 

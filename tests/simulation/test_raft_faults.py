@@ -143,7 +143,6 @@ def test_what_was_acknowledged_survives_all_faults(
     assert not [record for record in caplog.records if record.levelno >= logging.CRITICAL]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("seed", seeds(10))
 def test_snapshots_lose_nothing_either(
     managers: Managers, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -13,9 +13,6 @@ from orchestrator.testing.simulated_raft import SimulatedManagers
 from tests.simulation.raft_watch import Watch, one_leader, quiesce
 from tests.simulation.seeds import seeds
 
-# PySyncObj leaves files it has read to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 Managers = Callable[[int], SimulatedManagers]
 
 NAMES = tuple(f"m{number}:1" for number in range(1, 5))

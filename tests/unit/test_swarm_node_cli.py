@@ -14,10 +14,7 @@ from orchestrator.swarm_node import SwarmNode
 from orchestrator.testing.cluster_backend import FakeEngineClient
 from tests.unit.swarm_of_nodes import Nodes, cluster_of, nodes, ready, until
 
-pytestmark = [
-    pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker CLI"),
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-]
+pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker CLI")
 
 Docker = Callable[..., Awaitable[tuple[int, str]]]
 """`docker` with these arguments and this input: (status, what it wrote)."""

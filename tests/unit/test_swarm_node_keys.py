@@ -18,8 +18,6 @@ from orchestrator.state.actions import BeginRootRotation, SetUnlockKey
 from orchestrator.swarm_node import SwarmNode
 from tests.unit.swarm_of_nodes import Nodes, cluster_of, nodes, ready, until
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 def run(directory: Path, scenario: Callable[[Nodes], Awaitable[None]]) -> None:
     async def bounded() -> None:

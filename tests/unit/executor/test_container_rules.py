@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.executor.container_rules import create_body, endpoint_settings, stop_grace_period_s
+from orchestrator.executor.container_rules import create_body, endpoint_settings
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import (
@@ -200,8 +200,8 @@ def test_what_cannot_be_expressed_is_refused(fields: dict[str, object]) -> None:
 
 
 def test_grace_period() -> None:
-    assert stop_grace_period_s(TASK) == 10.0
-    assert stop_grace_period_s(with_container(stop_grace_period=0.0)) == 0.0
+    assert TASK.spec.container.stop_grace_period_in_force == 10.0
+    assert with_container(stop_grace_period=0.0).spec.container.stop_grace_period_in_force == 0.0
 
 
 def test_claimed_resources_are_named_to_the_container() -> None:

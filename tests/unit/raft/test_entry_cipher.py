@@ -22,7 +22,6 @@ def test_another_key_opens_nothing() -> None:
         EntryCipher(secret_vault.new_key()).open(sealed)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_neither_journal_nor_snapshot_holds_the_state_in_clear(tmp_path: Path) -> None:
     async def scenario() -> None:
         port = free_port()

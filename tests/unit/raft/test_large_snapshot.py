@@ -10,9 +10,6 @@ from orchestrator.state.actions import RotateJoinTokens
 from orchestrator.state.codec import encode_state
 from tests.unit.raft.group import Group, caught_up, holds, token
 
-# PySyncObj leaves files it has read to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 @pytest.mark.parametrize("size", [1_000, 65_000, 66_000, 140_000, 1_000_000])
 def test_a_manager_joins_by_a_snapshot_of_any_size(tmp_path: Path, size: int) -> None:

@@ -12,9 +12,6 @@ from orchestrator.raft.snapshots import read_members
 from orchestrator.state.actions import RotateJoinTokens
 from tests.unit.raft.group import TIMING, Group, caught_up, holds, leader_of, token, until
 
-# PySyncObj leaves files it has read to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 def test_a_manager_that_cannot_be_reached_is_not_added(tmp_path: Path) -> None:
     async def scenario() -> None:

@@ -10,9 +10,6 @@ from orchestrator.state.actions import RotateJoinTokens
 from orchestrator.state.codec import encode_state
 from tests.unit.raft.group import Group, holds, token, until
 
-# PySyncObj leaves files it has read to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 @pytest.mark.parametrize("compacted", [False, True], ids=["log", "snapshot"])
 def test_a_follower_goes_on_alone_with_the_whole_state(tmp_path: Path, compacted: bool) -> None:

@@ -20,9 +20,6 @@ from tests.unit.raft.group import Group, caught_up, peer_tls, until
 
 DEADLINE_S = 10.0
 
-# PySyncObj leaves files it has read to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
-
 
 def node(number: int) -> Node:
     spec, address = NodeSpec(role=NodeRole.MANAGER), f"127.0.0.{number}"
