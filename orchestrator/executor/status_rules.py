@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import Resources
+from orchestrator.model.service import Resources, added_up
 from orchestrator.model.task import TaskState, TaskStatus
 
 UNHEALTHY = "dockerexec: unhealthy container"
@@ -128,16 +128,12 @@ def _plugins(plugins: Mapping[str, Sequence[str] | None]) -> tuple[tuple[str, st
 
 def _resources(info: Mapping[str, Any]) -> Resources:
     """With the generic resources that the engine's operator named in its configuration (`node-generic-resources`)."""
-    generic: dict[str, int] = {}
-    named = []
-    for item in info.get("GenericResources") or ():
-        if (discrete := item.get("DiscreteResourceSpec")) is not None:
-            generic[discrete["Kind"]] = generic.get(discrete["Kind"], 0) + int(discrete["Value"])
-        elif (spec := item.get("NamedResourceSpec")) is not None:
-            named.append((spec["Kind"], spec["Value"]))
+    items = info.get("GenericResources") or ()
+    amounts = filter(None, (item.get("DiscreteResourceSpec") for item in items))
+    names = filter(None, (item.get("NamedResourceSpec") for item in items))
     return Resources(
         nano_cpus=int(info["NCPU"]) * 1_000_000_000,
         memory_bytes=int(info["MemTotal"]),
-        generic=tuple(sorted(generic.items())),
-        named=tuple(sorted(named)),
+        generic=added_up((amount["Kind"], int(amount["Value"])) for amount in amounts),
+        named=tuple(sorted((name["Kind"], name["Value"]) for name in names)),
     )

@@ -4,6 +4,8 @@ Durations are seconds (float), memory is bytes, CPU is nano-CPUs (1e9 = one core
 Optional sections are None when the user said nothing, so the API can give back exactly what it was given.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -208,6 +210,14 @@ class ContainerSpec:
     def stop_grace_period_in_force(self) -> float:
         """The grace period, swarm mode's where the user said nothing."""
         return DEFAULT_STOP_GRACE_PERIOD_S if self.stop_grace_period is None else self.stop_grace_period
+
+
+def added_up(amounts: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """One amount per kind of generic resource."""
+    totals: Counter[str] = Counter()
+    for kind, amount in amounts:
+        totals[kind] += amount
+    return tuple(sorted(totals.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,17 @@
 from orchestrator.api.convert.units import labels, where_given
 from orchestrator.api.wire import common as wire
 from orchestrator.api.wire.service import Limit, ResourceRequirements
-from orchestrator.model.service import LogDriver, Resources
+from orchestrator.model.service import LogDriver, Resources, added_up
 
 
 def resources_from_wire(resources: wire.Resources) -> Resources:
     """What a task reserves; amounts of one kind are added up."""
-    amounts: dict[str, int] = {}
-    for item in resources.generic_resources:
-        if (amount := item.discrete_resource_spec) is not None:
-            amounts[amount.kind] = amounts.get(amount.kind, 0) + amount.value
+    amounts = (item.discrete_resource_spec for item in resources.generic_resources)
     names = (item.named_resource_spec for item in resources.generic_resources)
     return Resources(
         nano_cpus=resources.nano_cpus,
         memory_bytes=resources.memory_bytes,
-        generic=tuple(sorted(amounts.items())),
+        generic=added_up((amount.kind, amount.value) for amount in amounts if amount is not None),
         named=tuple(sorted((name.kind, name.value) for name in names if name is not None)),
     )
 
