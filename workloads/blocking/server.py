@@ -27,6 +27,7 @@ LONGEST_HEAD = 64 * 1024
 LONGEST_BODY = 64 * 1024 * 1024
 IDLE_SECONDS = 120.0  # a kept-alive connection without a request is closed then
 DRAIN_SECONDS = 5.0  # while stopping, how long a connection that never sent anything is waited for
+IDLE_DRAIN_SECONDS = 1.0  # and one between two requests: the next may be on its way, and the answer says it is the last
 HEALTH_PATH = "/health"
 HEALTH_SECONDS = 5.0
 STREAM_PATH = "/stream"  # answered in pieces, from the first moment to the last
@@ -145,8 +146,9 @@ class Server:
             connection.sendall(self._answer(error.status, str(error), "", keep_alive=False))
             return False
         if request.path == HEALTH_PATH:
-            connection.sendall(self._answer(200, "ok", request.id, keep_alive=request.keep_alive))
-            return request.keep_alive
+            keep_alive = self._may_keep(request)
+            connection.sendall(self._answer(200, "ok", request.id, keep_alive=keep_alive))
+            return keep_alive
         self._log("received", request)
         if request.path == STREAM_PATH:
             keep_alive = self._stream(connection, request)
@@ -154,7 +156,7 @@ class Server:
             received = time.time_ns()
             time.sleep(self._settings.block_seconds)
             body = f"{format_time(received)},{format_time(time.time_ns())}"
-            keep_alive = request.keep_alive and not self._stop_requested
+            keep_alive = self._may_keep(request)
             answer = self._answer(200, body, request.id, keep_alive=keep_alive, head=request.method == "HEAD")
             connection.sendall(answer)
         self._log("finished", request)
@@ -162,13 +164,17 @@ class Server:
 
     def _stream(self, connection: socket.socket, request: Request) -> bool:
         """Send the time in pieces for as long as another request would block."""
-        connection.sendall(self._head(200, ("Transfer-Encoding", "chunked"), request.id, request.keep_alive))
+        keep_alive = self._may_keep(request)
+        connection.sendall(self._head(200, ("Transfer-Encoding", "chunked"), request.id, keep_alive))
         for _ in range(STREAM_PIECES):
             time.sleep(self._settings.block_seconds / STREAM_PIECES)
             piece = f"{format_time(time.time_ns())}\n"
             connection.sendall(f"{len(piece):x}\r\n{piece}\r\n".encode())
         connection.sendall(b"0\r\n\r\n")
-        return request.keep_alive
+        return keep_alive
+
+    def _may_keep(self, request: Request) -> bool:
+        return request.keep_alive and not self._stop_requested
 
     def _answer(self, status: int, body: str, request_id: str, *, keep_alive: bool, head: bool = False) -> bytes:
         content = body.encode()
@@ -224,14 +230,14 @@ class Reader:
         return Request(method, path, headers.get("x-request-id", ""), wants_keep_alive(protocol, headers))
 
     def _await_first_byte(self) -> None:
-        """Between two requests a stop ends the connection; before the first one it only shortens the patience."""
+        """A stop shortens the patience. To close at once would lose the request that is on its way just then."""
         if self._buffer:
             return
         readable = wait_readable(self._connection, self._stopping, IDLE_SECONDS)
         if self._connection in readable:
             return
-        if self._stopping in readable and self._is_first:
-            readable = wait_readable(self._connection, None, DRAIN_SECONDS)
+        if self._stopping in readable:
+            readable = wait_readable(self._connection, None, DRAIN_SECONDS if self._is_first else IDLE_DRAIN_SECONDS)
         if self._connection not in readable:
             raise ConnectionClosed
 

@@ -270,8 +270,22 @@ def test_graceful_stop_closes_an_idle_connection(start: Start) -> None:
         read_answer(connection)
         began = time.monotonic()
         assert service.stop() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 2 * blocking.IDLE_DRAIN_SECONDS
         assert connection.recv(1) == b""
+
+
+def test_graceful_stop_answers_what_is_on_its_way_on_a_kept_connection(start: Start) -> None:
+    service = start(GRACEFUL="1", BLOCK_SECONDS="0")
+    with service.connect() as connection:
+        connection.sendall(request_bytes())
+        assert "Connection: keep-alive\r\n" in read_answer(connection)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        connection.sendall(request_bytes(X_Request_Id="late"))
+        answer = read_all(connection)
+    assert "X-Request-Id: late\r\n" in answer
+    assert "Connection: close\r\n" in answer
+    assert service.process.wait(timeout=SECONDS) == 0
 
 
 def test_health_check_asks_the_running_server(start: Start) -> None:
