@@ -1,6 +1,7 @@
 """What each node's data plane and agent should have, derived from the state: a whole, never a difference."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from orchestrator.control.names import CommonNames, names_for
 from orchestrator.model.network import (
@@ -47,30 +48,43 @@ def tasks_for(state: ClusterState, node_id: str) -> tuple[Task, ...]:
 
 def balanced_services(state: ClusterState) -> tuple[BalancedService, ...]:
     """Services that publish ports in the mesh or have a virtual address, and what still drains, by service id."""
-    serving = {
-        service_id: [task for task in state.tasks_of_service(service_id) if _is_balanced(state, task)]
-        for service_id in state.services
-    }
-    draining: dict[str, list[Task]] = {}
+    groups = {service_id: _Reached() for service_id in state.services}
+    for service_id, reached in groups.items():
+        for task in state.tasks_of_service(service_id):
+            if task.endpoint is EndpointState.SERVING:
+                (reached.serving if _is_heard_of(state, task) else reached.lingering).append(task)
     for task in state.leaving_tasks:
-        draining.setdefault(task.service_id, []).append(task)
-    found = (
-        _balanced(state, service_id, serving.get(service_id, []), draining.get(service_id, []))
-        for service_id in sorted({**serving, **draining})
+        groups.setdefault(task.service_id, _Reached()).draining.append(task)
+    for task in state.stopping_tasks:
+        groups.setdefault(task.service_id, _Reached()).lingering.append(task)
+    found = (_balanced(state, service_id, groups[service_id]) for service_id in sorted(groups))
+    return tuple(
+        service
+        for service in found
+        if service.ports or service.virtual_addresses or service.draining or service.lingering
     )
-    return tuple(service for service in found if service.ports or service.virtual_addresses or service.draining)
 
 
-def _balanced(state: ClusterState, service_id: str, serving: list[Task], draining: list[Task]) -> BalancedService:
+@dataclass(slots=True)
+class _Reached:
+    """Tasks of a service that a node has connections to, or may begin one to."""
+
+    serving: list[Task] = field(default_factory=list)
+    draining: list[Task] = field(default_factory=list)
+    lingering: list[Task] = field(default_factory=list)
+
+
+def _balanced(state: ClusterState, service_id: str, reached: _Reached) -> BalancedService:
     service = state.services.get(service_id)
     ports = tuple(port for port in service.ports if port.publish_mode is PublishMode.INGRESS) if service else ()
     return BalancedService(
         service_id,
-        service.name if service else draining[0].service_name,
+        service.name if service else (*reached.draining, *reached.lingering)[0].service_name,
         ports,
-        _endpoints(state, serving, ports),
-        _endpoints(state, draining, ports),
-        _virtual_addresses(state, service, (*serving, *draining)),
+        _endpoints(state, reached.serving, ports),
+        _endpoints(state, reached.draining, ports),
+        _virtual_addresses(state, service, (*reached.serving, *reached.draining)),
+        _endpoints(state, reached.lingering, ports),
     )
 
 
@@ -91,9 +105,7 @@ def _virtual_addresses(
     return tuple(sorted(dict.fromkeys(pair for pair in addresses if pair[0] not in meshes)))
 
 
-def _is_balanced(state: ClusterState, task: Task) -> bool:
-    if task.endpoint is not EndpointState.SERVING:
-        return False
+def _is_heard_of(state: ClusterState, task: Task) -> bool:
     node = state.nodes.get(task.node_id)
     return node is not None and node.is_ready
 

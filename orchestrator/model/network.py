@@ -91,6 +91,9 @@ class BalancedService:
     virtual_addresses: tuple[tuple[str, str], ...] = ()
     """(network id, address), ordered: what the service's name stands for on that network. One that only draining
     tasks were reached by stays as long as they do."""
+    lingering: tuple[Endpoint, ...] = ()
+    """No new connection and no wait either: told to stop and not known to have ended, or on a node that is not heard
+    of. Answers may still come from there. Who is in none of the three lists is over, and all flows there with it."""
 
 
 @dataclass(frozen=True, slots=True)

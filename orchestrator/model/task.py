@@ -69,6 +69,11 @@ class TaskStatus:
     still_runs: bool = False
     """Whether a task that is over was seen unhealthy, not ended: its container still answers what it is sent."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether its container was up when the node last reported."""
+        return self.state is TaskState.RUNNING or self.still_runs
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkAttachment:

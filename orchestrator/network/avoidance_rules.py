@@ -1,8 +1,8 @@
 """What a node's balancers and names are while it holds other nodes dead: the configuration without what is there.
 
 Where nothing would be left, what there is stays: a wrong verdict must not turn a slow service into none (Kubernetes
-learned it with terminating endpoints, KEP-1669). Draining endpoints are untouched, and so is the revision: what the
-managers wait for is the same with and without a verdict.
+learned it with terminating endpoints, KEP-1669). What is left out lingers: it may answer yet. Draining endpoints are
+untouched, and so is the revision: what the managers wait for is the same with and without a verdict.
 
 Pure.
 """
@@ -29,7 +29,8 @@ def _balanced(service: BalancedService, dead: Set[str]) -> BalancedService:
     left = tuple(endpoint for endpoint in service.endpoints if endpoint.node_id not in dead)
     if len(left) == len(service.endpoints) or _reach(service, left) != _reach(service, service.endpoints):
         return service
-    return replace(service, endpoints=left)
+    avoided = tuple(endpoint for endpoint in service.endpoints if endpoint.node_id in dead)
+    return replace(service, endpoints=left, lingering=(*service.lingering, *avoided))
 
 
 def _reach(service: BalancedService, endpoints: Sequence[Endpoint]) -> tuple[list[bool], list[str]]:

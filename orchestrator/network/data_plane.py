@@ -80,7 +80,7 @@ class KernelDataPlane:
             await self._ingress.apply(living)
             if self._name_server is not None:
                 await self._name_server.apply(living, not_carried=self._refused)
-            # Flows to what is left out are forgotten as those to an ended task are: only unanswered ones.
+            # Of the flows to what is left out only unanswered ones are forgotten: it may have been a false alarm.
             await self._flows.follow(living)
 
     async def flows(self, configuration: NetworkConfiguration) -> Flows:

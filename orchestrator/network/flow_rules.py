@@ -24,6 +24,11 @@ When the server closed first and its FIN was acknowledged (CLOSE_WAIT, begun fro
 been given, and clients that pool connections may sit on the rest for long: not open. Whether the last bytes arrived is
 known best where the task runs, by its sockets (`connections_rules`).
 
+When its task has ended, no flow stays (`FlowTable.follow`). A connection that was cut off waits in the tracking table
+for an acknowledgement that nobody is there to send, LAST_ACK, and a client that comes by the same address and port in
+that half minute, a new one on the same host say, would be sent where nobody answers. Without the entry the client's
+next packet on the old connection is answered with a reset.
+
 UDP has no end. An answered flow is forgotten at once, so that the next datagram goes to a live endpoint. One without
 an answer is given some seconds to get it, and counts as open.
 
@@ -104,8 +109,8 @@ def fate_of_withdrawn(flow: Flow, withdrawn_for: float) -> Fate:
     return Fate.OPEN
 
 
-def fate_of_gone(flow: Flow) -> Fate:
-    """The fate of a flow whose endpoint neither serves nor drains: ended, or about to be stopped.
+def fate_of_lingering(flow: Flow) -> Fate:
+    """The fate of a flow whose endpoint is told to stop, or on a node that is not heard of.
 
     A client that is still trying to connect is balanced afresh with its next SYN. Established connections are left:
     a server that was told to stop may be finishing its answers.

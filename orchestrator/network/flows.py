@@ -5,13 +5,13 @@ What is open and what is to be forgotten is decided in `flow_rules`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.model.network import NetworkConfiguration
+from orchestrator.model.network import Endpoint, NetworkConfiguration
 from orchestrator.model.session import Flows
-from orchestrator.network.flow_rules import Fate, Flow, covering_mark, fate_of_gone, fate_of_withdrawn
+from orchestrator.network.flow_rules import Fate, Flow, covering_mark, fate_of_lingering, fate_of_withdrawn
 from orchestrator.network.ingress_rules import MARK, MARK_MASK, endpoint_mark
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,9 @@ class FlowTable:
     def __init__(self, tracking: TrackingTable, monotonic: Callable[[], float]) -> None:
         self._tracking = tracking
         self._monotonic = monotonic
-        self._serving: frozenset[str] | None = None
-        """Addresses that flows may go to, besides the withdrawn; None = not known, after a start."""
+        self._known: frozenset[str] | None = None
+        """Addresses that flows may go to; None = not known, after a start."""
+        self._lingering: frozenset[str] = frozenset()
         self._withdrawn: dict[str, _Withdrawn] = {}
 
     async def follow(self, configuration: NetworkConfiguration) -> None:
@@ -58,17 +59,20 @@ class FlowTable:
         The balancers must be in force already, and all packets that may have met the old ones settled.
         """
         services = configuration.services
-        serving = frozenset(a for service in services for endpoint in service.endpoints for a in endpoint.all_addresses)
-        draining = {a: None for service in services for endpoint in service.draining for a in endpoint.all_addresses}
-        fresh = [address for address in draining if address not in self._withdrawn]
-        found = await self._find(fresh, serving.union(draining))
+        serving = _addresses(endpoint for service in services for endpoint in service.endpoints)
+        draining = _addresses(endpoint for service in services for endpoint in service.draining)
+        lingering = _addresses(endpoint for service in services for endpoint in service.lingering)
+        current = serving | draining | lingering
+        withdrawn = draining - self._withdrawn.keys()
+        found = await self._find(withdrawn | (lingering - self._lingering), current)
         now = self._monotonic()
-        await self._forget(flow for flow in found if flow.endpoint not in draining and _must_go(flow))
+        over = [flow for flow in found if flow.endpoint not in current]
+        lost = [flow for flow in found if flow.endpoint in lingering and fate_of_lingering(flow) is Fate.FORGET]
+        await self._forget((*over, *lost))
         kept = {address: known for address, known in self._withdrawn.items() if address in draining}
-        for address in fresh:
+        for address in withdrawn:
             kept[address] = _Withdrawn(now, [flow for flow in found if flow.endpoint == address])
-        self._withdrawn = kept
-        self._serving = serving
+        self._withdrawn, self._lingering, self._known = kept, lingering, current
         await self.open(configuration)
 
     async def open(self, configuration: NetworkConfiguration) -> Flows:
@@ -83,16 +87,15 @@ class FlowTable:
         ]
         return tuple(sorted((task_id, count) for task_id, count in counts if count))
 
-    async def _find(self, fresh: Sequence[str], current: Collection[str]) -> list[Flow]:
-        """Flows to the freshly withdrawn addresses, and to those that are in no service any more."""
-        if self._serving is None:
+    async def _find(self, fresh: frozenset[str], current: frozenset[str]) -> list[Flow]:
+        """Flows to these addresses, and to those that are in no service any more."""
+        if self._known is None:
             found = await asyncio.to_thread(self._tracking.flows, MARK, MARK_MASK)
             return [flow for flow in found if flow.endpoint in fresh or flow.endpoint not in current]
-        gone = [address for address in (*sorted(self._serving), *self._withdrawn) if address not in current]
-        looked_for = [*fresh, *gone]
+        looked_for = fresh | (self._known - current)
         if not looked_for:
             return []
-        mark, mask = covering_mark([endpoint_mark(address) for address in looked_for])
+        mark, mask = covering_mark([endpoint_mark(address) for address in sorted(looked_for)])
         found = await asyncio.to_thread(self._tracking.flows, mark, mask)
         return [flow for flow in found if flow.endpoint in looked_for]
 
@@ -114,5 +117,5 @@ class FlowTable:
             await asyncio.to_thread(self._tracking.forget, doomed)
 
 
-def _must_go(flow: Flow) -> bool:
-    return fate_of_gone(flow) is Fate.FORGET
+def _addresses(endpoints: Iterable[Endpoint]) -> frozenset[str]:
+    return frozenset(address for endpoint in endpoints for address in endpoint.all_addresses)

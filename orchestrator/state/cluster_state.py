@@ -54,6 +54,7 @@ class ClusterState:
         self._tasks_by_node: dict[str, dict[str, None]] = {}
         self._waiting: dict[str, None] = {}
         self._leaving: dict[str, None] = {}
+        self._stopping: dict[str, None] = {}
         self._updating: dict[str, None] = {}
         self._mutations = 0
         self._touched_services: dict[str, int] = {}
@@ -159,6 +160,11 @@ class ClusterState:
         """Tasks whose endpoint is withdrawing or draining, in the order they left."""
         return [self._tasks[task_id] for task_id in self._leaving]
 
+    @property
+    def stopping_tasks(self) -> list[Task]:
+        """Tasks that may be stopped, their endpoint is released, and are not known to have ended; in that order."""
+        return [self._tasks[task_id] for task_id in self._stopping]
+
     # What has changed: this manager's own memory, as the history is. What was undone may be in it. ----------
 
     @property
@@ -220,6 +226,7 @@ class ClusterState:
         copy._tasks_by_service = {key: dict(ids) for key, ids in self._tasks_by_service.items()}
         copy._tasks_by_node = {key: dict(ids) for key, ids in self._tasks_by_node.items()}
         copy._waiting, copy._leaving = dict(self._waiting), dict(self._leaving)
+        copy._stopping = dict(self._stopping)
         copy._updating = dict(self._updating)
         copy._mutations, copy._changed_for_all = self._mutations, self._changed_for_all
         copy._touched_services, copy._touched_nodes = dict(self._touched_services), dict(self._touched_nodes)
@@ -302,6 +309,7 @@ class ClusterState:
             self._index(self._tasks_by_node, task.node_id, task.id)
         self._mark(self._waiting, task.id, task.status.state <= TaskState.PENDING)
         self._mark(self._leaving, task.id, task.endpoint in _LEAVING)
+        self._mark(self._stopping, task.id, task.endpoint is EndpointState.RELEASED and task.status.is_up)
         self._touch_owners(task)
 
     def delete_node(self, node_id: str) -> None:
@@ -335,6 +343,7 @@ class ClusterState:
         self._delete(self._tasks, task_id)
         self._mark(self._waiting, task_id, False)
         self._mark(self._leaving, task_id, False)
+        self._mark(self._stopping, task_id, False)
         self._unindex(self._tasks_by_service, task.service_id, task_id)
         if task.node_id:
             self._unindex(self._tasks_by_node, task.node_id, task_id)

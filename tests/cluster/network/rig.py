@@ -217,6 +217,7 @@ class Rig:
         self.nodes: list[Node] = []
         self.tasks: list[TaskServer] = []
         self.client = f"{prefix}client"
+        self._ports: dict[str, tuple[str, str]] = {}
         self._stack = contextlib.ExitStack()
         self._revision = 0
 
@@ -240,6 +241,16 @@ class Rig:
                 yield node
         finally:
             ip("netns", "delete", name)
+
+    @contextlib.contextmanager
+    def unplugged(self, namespace: str) -> Iterator[None]:
+        """Nothing passes between the namespace and the others."""
+        switch, port = self._ports[namespace]
+        ip("-n", switch, "link", "set", port, "down")
+        try:
+            yield
+        finally:
+            ip("-n", switch, "link", "set", port, "up")
 
     def _namespace(self, name: str) -> str:
         ip("netns", "add", name)
@@ -268,6 +279,7 @@ class Rig:
         """Join the namespace's `eth0` to a bridge of another namespace."""
         port = f"p{address.partition('/')[0].replace('.', '')}"
         ip("-n", switch, "link", "add", port, "type", "veth", "peer", "eth0", "netns", namespace)
+        self._ports[namespace] = (switch, port)
         ip("-n", switch, "link", "set", port, "master", bridge, "up")
         ip("-n", namespace, "address", "add", address, "dev", "eth0")
         ip("-n", namespace, "link", "set", "eth0", "up")
@@ -285,7 +297,11 @@ class Rig:
         return task
 
     def configuration(
-        self, node: Node, serving: Sequence[TaskServer], draining: Sequence[TaskServer] = ()
+        self,
+        node: Node,
+        serving: Sequence[TaskServer],
+        draining: Sequence[TaskServer] = (),
+        lingering: Sequence[TaskServer] = (),
     ) -> NetworkConfiguration:
         """The next revision for the node, with one service on those tasks."""
         self._revision += 1
@@ -295,6 +311,7 @@ class Rig:
             ports=(PortConfig(TARGET_PORT, PUBLISHED_PORT), PortConfig(TARGET_PORT, PUBLISHED_PORT, "udp")),
             endpoints=tuple(task.endpoint for task in serving),
             draining=tuple(task.endpoint for task in draining),
+            lingering=tuple(task.endpoint for task in lingering),
         )
         network = AttachedNetwork(NETWORK_ID, "ingress", "10.0.1.0/24", 4096, node.gateway)
         numbers = (1, 2, 3)

@@ -191,6 +191,39 @@ def test_a_source_port_whose_client_closed_first_is_balanced_afresh(cluster: Rig
     assert ask(cluster.client, node.address, 22000) == "t1"
 
 
+def test_a_source_port_is_balanced_afresh_when_the_task_it_led_to_has_ended(cluster: Rig) -> None:
+    node, (old, new, *_) = cluster.nodes[0], cluster.tasks
+    node.apply(cluster.configuration(node, [old]))
+    with connect(cluster.client, node.address, 23000):
+        node.apply(cluster.configuration(node, [new], lingering=[old]))
+        # The client's host dies too, and comes back with the same address: nothing says that the connection is over.
+        with cluster.unplugged(cluster.client):
+            ip("netns", "exec", cluster.client, "ss", "--kill", "state", "established", "sport", "=", "23000")
+    with cluster.unplugged(old.namespace):
+        node.apply(cluster.configuration(node, [new]))
+        assert ask(cluster.client, node.address, 23000) == "t1"
+
+
+def test_what_lingers_answers_on(cluster: Rig) -> None:
+    node, (old, new, *_) = cluster.nodes[0], cluster.tasks
+    node.apply(cluster.configuration(node, [old]))
+    with connect(cluster.client, node.address) as client:
+        client.sendall(b"hold")
+        node.apply(cluster.configuration(node, [new], lingering=[old]))
+        old.release.set()
+        assert read_all(client) == "t0"
+
+
+def test_a_connection_to_a_task_that_has_ended_is_reset_when_it_is_used(cluster: Rig) -> None:
+    node, (old, new, *_) = cluster.nodes[0], cluster.tasks
+    node.apply(cluster.configuration(node, [old]))
+    with connect(cluster.client, node.address) as client, cluster.unplugged(old.namespace):
+        node.apply(cluster.configuration(node, [new]))
+        client.sendall(b"who")
+        with pytest.raises(ConnectionResetError):
+            client.recv(16)
+
+
 def test_datagrams_of_one_socket_move_to_a_live_endpoint(cluster: Rig) -> None:
     node, (old, new, *_) = cluster.nodes[0], cluster.tasks
     node.apply(cluster.configuration(node, [old]))
@@ -219,7 +252,8 @@ def test_a_client_connecting_to_a_lost_task_reaches_a_live_one_with_its_next_try
 def test_a_client_connecting_to_a_node_held_dead_reaches_a_live_one_with_its_next_try(cluster: Rig) -> None:
     node, live, held = cluster.nodes[0], cluster.tasks[1], cluster.tasks[0]
     nobody = replace(live.endpoint, task_id="lost", node_id="dead", address="10.0.1.99")
-    both = with_endpoints(cluster.configuration(node, []), (nobody, live.endpoint))
+    rest = [task for task in cluster.tasks if task is not live]
+    both = with_endpoints(cluster.configuration(node, [], lingering=rest), (nobody, live.endpoint))
     with (
         connect(cluster.client, node.address) as before,
         ThreadPoolExecutor(2, initializer=setns, initargs=(cluster.client,)) as client,
@@ -232,7 +266,8 @@ def test_a_client_connecting_to_a_node_held_dead_reaches_a_live_one_with_its_nex
         node.avoid("dead")
         assert [answer.result(CONNECT_DEADLINE_S) for answer in answers] == ["t1", "t1"]
         assert ask_often(cluster.client, node.address, 6) == {"t1": 6}
-        node.apply(with_endpoints(cluster.configuration(node, []), (nobody, live.endpoint)))
+        again = cluster.configuration(node, [], lingering=rest)
+        node.apply(with_endpoints(again, (nobody, live.endpoint)))
         assert ask_often(cluster.client, node.address, 6) == {"t1": 6}
         for task in cluster.tasks:
             task.release.set()

@@ -10,7 +10,14 @@ from orchestrator.model.network import Peer
 from orchestrator.model.node import NodeState
 from orchestrator.model.service import PortConfig
 from orchestrator.model.task import TaskState
-from orchestrator.state.actions import AddNode, RemoveService, SetNodeState, UpdateService
+from orchestrator.state.actions import (
+    AddNode,
+    ConfirmWithdrawal,
+    ReleaseEndpoint,
+    RemoveService,
+    SetNodeState,
+    UpdateService,
+)
 from tests.builders import Scene, a_node, a_spec
 
 
@@ -99,6 +106,7 @@ def test_tasks_of_a_dead_node_are_not_balanced_to() -> None:
     scene.apply(SetNodeState("n1", NodeState.DOWN))
     (balanced,) = balanced_services(scene.state)
     assert [endpoint.node_id for endpoint in balanced.endpoints] == ["n2"]
+    assert [endpoint.node_id for endpoint in balanced.lingering] == ["n1"]
 
 
 def test_a_removed_service_drains_on() -> None:
@@ -107,6 +115,23 @@ def test_a_removed_service_drains_on() -> None:
     (balanced,) = balanced_services(scene.state)
     assert (balanced.service_name, balanced.ports, balanced.endpoints) == ("web", (), ())
     assert len(balanced.draining) == 2
+
+
+def test_what_may_be_stopped_lingers_until_it_has_ended() -> None:
+    scene = a_scene()
+    first, second = scene.state.tasks_of_service("web-id")
+    scene.apply(RemoveService("web-id"))
+    for task in (first, second):
+        scene.apply(ConfirmWithdrawal(task.id), ReleaseEndpoint(task.id))
+    (balanced,) = balanced_services(scene.state)
+    assert (balanced.draining, len(balanced.lingering)) == ((), 2)
+    revision = scene.state.network_revision
+    scene.report(first.id, TaskState.SHUTDOWN)
+    (balanced,) = balanced_services(scene.state)
+    assert [endpoint.task_id for endpoint in balanced.lingering] == [second.id]
+    assert scene.state.network_revision > revision
+    scene.report(second.id, TaskState.SHUTDOWN)
+    assert balanced_services(scene.state) == ()
 
 
 def test_a_node_is_told_of_its_own_tasks_history_included() -> None:

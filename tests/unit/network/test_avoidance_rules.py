@@ -55,6 +55,11 @@ def test_balancers_begin_nothing_on_a_dead_node() -> None:
     assert "dnat to 10.0.1.2" not in script
 
 
+def test_what_is_left_out_lingers() -> None:
+    (service,) = without_nodes(configuration("t1", "t2", "t3"), {"n2"}).services
+    assert [endpoint.task_id for endpoint in service.lingering] == ["t2"]
+
+
 def test_names_do_not_lead_to_a_dead_node_but_for_that_of_the_task_itself() -> None:
     living = without_nodes(configuration("t1", "t2", "t3"), {"n2"})
     for name in ("web", "tasks.web", "old"):

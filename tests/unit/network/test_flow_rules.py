@@ -13,7 +13,7 @@ from orchestrator.network.flow_rules import (
     Flow,
     TcpState,
     covering_mark,
-    fate_of_gone,
+    fate_of_lingering,
     fate_of_withdrawn,
 )
 
@@ -51,10 +51,10 @@ def test_a_datagram_has_some_seconds_for_its_answer() -> None:
     assert fate_of_withdrawn(replace(UDP, is_answered=True), 0.0) is Fate.FORGET
 
 
-def test_a_client_that_still_connects_to_an_endpoint_that_is_gone_is_balanced_afresh() -> None:
-    assert fate_of_gone(replace(TCP, state=TcpState.SYN_SENT)) is Fate.FORGET
-    assert fate_of_gone(TCP) is Fate.LEAVE
-    assert fate_of_gone(UDP) is Fate.FORGET
+def test_a_client_that_still_connects_to_a_lingering_endpoint_is_balanced_afresh() -> None:
+    assert fate_of_lingering(replace(TCP, state=TcpState.SYN_SENT)) is Fate.FORGET
+    assert fate_of_lingering(TCP) is Fate.LEAVE
+    assert fate_of_lingering(UDP) is Fate.FORGET
 
 
 @given(st.lists(st.integers(0, 0xFFFFFFFF), min_size=1))

@@ -48,11 +48,14 @@ class FakeTracking:
             del self.entries[flow.original_tuple]
 
 
-def configuration(serving: Sequence[str], draining: Sequence[str] = ()) -> NetworkConfiguration:
+def configuration(
+    serving: Sequence[str], draining: Sequence[str] = (), lingering: Sequence[str] = ()
+) -> NetworkConfiguration:
     def endpoints(addresses: Sequence[str]) -> tuple[Endpoint, ...]:
         return tuple(Endpoint(f"task-{address}", "web.1", "n1", address) for address in addresses)
 
-    return NetworkConfiguration(services=(BalancedService("s", "web", (), endpoints(serving), endpoints(draining)),))
+    service = BalancedService("s", "web", (), endpoints(serving), endpoints(draining), lingering=endpoints(lingering))
+    return NetworkConfiguration(services=(service,))
 
 
 SERVING = configuration([OLD, LOST])
@@ -114,21 +117,37 @@ def test_an_entry_reborn_for_another_endpoint_is_not_counted_and_not_deleted() -
     assert fixture.tracking.entries[b"a"].endpoint == NEW
 
 
-def test_clients_still_connecting_to_a_lost_task_are_balanced_afresh() -> None:
+def test_clients_still_connecting_to_a_task_not_heard_of_are_balanced_afresh() -> None:
     fixture = Fixture()
     fixture.tracking.add(b"connecting", LOST, TcpState.SYN_SENT)
     fixture.tracking.add(b"connected", LOST, TcpState.ESTABLISHED)
-    fixture.follow(configuration([OLD]))
+    fixture.follow(configuration([OLD], lingering=[LOST]))
     assert sorted(fixture.tracking.entries) == [b"connected"]
+
+
+def test_no_flow_outlives_its_task() -> None:
+    fixture = Fixture()
+    fixture.tracking.add(b"serving", NEW, TcpState.ESTABLISHED)
+    fixture.tracking.add(b"idle", OLD, TcpState.ESTABLISHED)
+    fixture.tracking.add(b"cut off", OLD, TcpState.LAST_ACK)
+    fixture.tracking.add(b"answered", OLD, TcpState.TIME_WAIT)
+    fixture.tracking.add(b"died by itself", LOST, TcpState.ESTABLISHED)
+    fixture.follow(WITHDRAWN)
+    fixture.follow(configuration([NEW, LOST], lingering=[OLD]))
+    assert len(fixture.tracking.entries) == 5
+    fixture.follow(configuration([NEW]))
+    assert sorted(fixture.tracking.entries) == [b"serving"]
 
 
 def test_after_a_start_flows_to_unknown_addresses_are_looked_for_once() -> None:
     tracking = FakeTracking()
     table = FlowTable(tracking, lambda: 0.0)
     tracking.add(b"lost", LOST, TcpState.SYN_SENT)
+    tracking.add(b"ended", LOST, TcpState.ESTABLISHED)
     tracking.add(b"old", OLD, TcpState.ESTABLISHED)
+    tracking.add(b"new", NEW, TcpState.SYN_SENT)
     asyncio.run(table.follow(configuration([NEW], [OLD])))
-    assert sorted(tracking.entries) == [b"old"]
+    assert sorted(tracking.entries) == [b"new", b"old"]
     assert dict(asyncio.run(table.open(configuration([NEW], [OLD])))) == {f"task-{OLD}": 1}
     assert tracking.dumps == 1
 
