@@ -31,7 +31,7 @@ from pytest_swarm.locust_files import LOCUST_MOUNT, ensure_locust
 from pytest_swarm.phases import Operation, images_in_service, split_into_phases
 from pytest_swarm.server_log import LogCollector
 from pytest_swarm.service import Service
-from pytest_swarm.service_spec import update_policy
+from pytest_swarm.service_spec import UpdatePolicy, update_policy
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
 FILES_MOUNT = "/opt/load"
@@ -61,6 +61,9 @@ class LoadFailed(Exception):
 class LoadRun:
     """One load. Inside its `with` block it runs; afterwards `ledger` and all that reads it can be used."""
 
+    policy: UpdatePolicy
+    """How the service was to be updated when the load began."""
+
     def __init__(
         self,
         cluster: Cluster,
@@ -87,7 +90,6 @@ class LoadRun:
         self.violations: list[str] = []
         self.unproven: list[str] = []
         self.control = Control.of([])
-        self.policy = update_policy({})
         self._ledger: Ledger | None = None
         self._container: Any = None
         self._control_target = ControlTarget(cluster, name)

@@ -14,7 +14,6 @@ UNHEALTHY = "dockerexec: unhealthy container"
 _HEALTH_NANOSECONDS = 30_000_000_000
 _HEALTH_RETRIES = 3
 _LIVE_STATES = ("running", "paused", "restarting")
-_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def exit_error(exit_code: int, cause: str = "") -> str:
@@ -110,10 +109,9 @@ def health_of(container: Mapping[str, Any]) -> str:
 def node_description(info: Mapping[str, Any]) -> NodeDescription:
     """The node as its engine's `/info` describes it."""
     labels = (label.partition("=") for label in info.get("Labels") or ())
-    architecture = str(info.get("Architecture", ""))
     return NodeDescription(
         hostname=info["Name"],
-        architecture=_ARCHITECTURES.get(architecture, architecture),
+        architecture=info.get("Architecture", ""),
         os=info.get("OSType", "linux"),
         engine_version=info.get("ServerVersion", ""),
         engine_labels=tuple(sorted((key, value) for key, _, value in labels)),

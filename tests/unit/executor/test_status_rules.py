@@ -61,7 +61,7 @@ def test_a_healthcheck_says_how_long_it_may_take(check: dict[str, int], seconds:
 def test_node_description() -> None:
     info = {
         "Name": "n1",
-        "Architecture": "amd64",
+        "Architecture": "x86_64",
         "OSType": "linux",
         "NCPU": 2,
         "MemTotal": 1024,

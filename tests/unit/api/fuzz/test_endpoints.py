@@ -1,23 +1,18 @@
 """Requests of every shape at every endpoint: whatever comes, the answer is one that was meant."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
 
 from orchestrator.api import carried_networks
+from tests.unit.api.fuzz.bounds import bounded
 from tests.unit.api.fuzz.openapi import document
 from tests.unit.api.fuzz.world import INTERNAL_ERROR, World, served
 
 DEADLINE_S = 5.0
-EXAMPLES = 2 * int(os.environ.get("FUZZ_TIMES", "1"))
 
-bounded = settings(
-    max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
 schema = schemathesis.openapi.from_dict(document())
 
 
@@ -35,7 +30,7 @@ def url(world: World) -> Iterator[str]:
 
 
 @schema.parametrize()
-@bounded
+@bounded(2)
 def test_every_answer_is_meant(case: schemathesis.Case[Any], world: World, url: str) -> None:
     world.reset()
     answer = case.call(base_url=url, timeout=DEADLINE_S)

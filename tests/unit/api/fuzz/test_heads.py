@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.api.engine_proxy import EngineProxy
@@ -17,6 +17,7 @@ from orchestrator.api.http_head_rules import (
     response_status,
     with_connection_close,
 )
+from tests.unit.api.fuzz.bounds import bounded
 
 DEADLINE_S = 5.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -27,8 +28,6 @@ VALID = (
     b"GET /info HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 )
 PIECES = (b"\r\n", b"\r", b"\n", b" ", b":", b"\x00", b"\xff", b"HTTP/1.1", b"GET", b"/", b"http://[", b"#", b"?", b"%")
-
-bounded = settings(max_examples=150, derandomize=True, deadline=None, database=None)
 
 
 @st.composite
@@ -45,7 +44,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 REQUESTS = st.binary(max_size=200) | mutated()
 
 
-@bounded
+@bounded(150)
 @given(REQUESTS)
 def test_a_head_is_read_or_refused(raw: bytes) -> None:
     with contextlib.suppress(MalformedHead):
@@ -100,7 +99,7 @@ def test_garbage_is_answered_or_hung_up_on_and_the_next_client_is_served() -> No
             assert await send(path, VALID[0]) == OK
             assert not proxy.is_full
 
-    @settings(bounded, max_examples=60)
+    @bounded(60)
     @given(REQUESTS)
     def property_of(raw: bytes) -> None:
         asyncio.run(scenario(raw))

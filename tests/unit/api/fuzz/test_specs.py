@@ -1,12 +1,11 @@
 """Specs of every shape, on their whole way: read, refused or taken, decided on, shown again, and made a container."""
 
 import json
-import os
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from orchestrator.api.convert.files import payload_from_wire
@@ -41,17 +40,12 @@ from orchestrator.model.service import Service
 from orchestrator.state import actions as act
 from orchestrator.state.codec import decode_state, encode_state
 from tests.builders import Scene, a_node
+from tests.unit.api.fuzz.bounds import bounded
 from tests.unit.api.fuzz.nonsense import JSON, TEXTS, anything_like
 
 REFUSALS = (ClusterError, RequestError)
 MANY_TASKS = 50
 INT64 = range(-(2**63), 2**63)
-
-EXAMPLES = 150 * int(os.environ.get("FUZZ_TIMES", "1"))
-
-bounded = settings(
-    max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
 
 
 def is_readable(value: Any) -> bool:
@@ -119,7 +113,7 @@ def live_through(scene: Scene, spec: Any) -> bool:
     return True
 
 
-@bounded
+@bounded(150)
 @given(services())
 def test_services(spec: Any) -> None:
     live_through(Scene([a_node("n1")]), spec)
@@ -167,7 +161,7 @@ def test_what_would_take_for_ever_is_refused_at_once(change: dict[str, Any]) -> 
     assert not live_through(Scene([a_node("n1")]), spec)
 
 
-@bounded
+@bounded(150)
 @given(anything_like(NetworkCreate))
 def test_networks(body: Any) -> None:
     scene = Scene([a_node("n1")])
@@ -182,7 +176,7 @@ def test_networks(body: Any) -> None:
     assert is_readable(shown(resource_of(network)))
 
 
-@bounded
+@bounded(150)
 @given(anything_like(SwarmSpec))
 def test_clusters(body: Any) -> None:
     scene = Scene([a_node("n1")])
@@ -204,7 +198,7 @@ def test_no_heartbeat_is_too_short_to_live_by() -> None:
     assert ClusterSpec(heartbeat_period=1e-9).beat == pytest.approx(0.1)
 
 
-@bounded
+@bounded(150)
 @given(anything_like(FileSpec), st.sampled_from(FileKind))
 def test_files(body: Any, kind: FileKind) -> None:
     try:
@@ -214,7 +208,7 @@ def test_files(body: Any, kind: FileKind) -> None:
         return
 
 
-@bounded
+@bounded(150)
 @given(anything_like(NodeSpec))
 def test_nodes(body: Any) -> None:
     scene = Scene([a_node("n1")])
@@ -226,7 +220,7 @@ def test_nodes(body: Any) -> None:
     settle(scene)
 
 
-@bounded
+@bounded(150)
 @given(st.lists(TEXTS, max_size=3))
 def test_constraints(texts: list[str]) -> None:
     try:
@@ -236,7 +230,7 @@ def test_constraints(texts: list[str]) -> None:
     node_matches(a_node("n1"), texts)
 
 
-@bounded
+@bounded(150)
 @given(JSON | st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2)))
 def test_filters(value: Any) -> None:
     try:
@@ -261,7 +255,7 @@ def test_a_pattern_that_would_take_for_ever_is_refused(pattern: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 @pytest.mark.timeout(60)
-@bounded
+@bounded(150)
 @given(st.from_regex(r"[ab.*+?|()\[\]\\^$]{0,24}", fullmatch=True))
 def test_every_other_pattern_is_matched_in_no_time(text: str) -> None:
     try:
@@ -294,7 +288,7 @@ def test_random_services_are_not_all_refused() -> None:
     """Else the property above would hold of anything."""
     taken = [0]
 
-    @settings(bounded, max_examples=100)
+    @bounded(100)
     @given(services())
     def count(spec: Any) -> None:
         taken[0] += live_through(Scene([a_node("n1")]), spec)
