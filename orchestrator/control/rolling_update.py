@@ -192,7 +192,10 @@ def _start_new(situation: Situation, update: Update, progress: Progress) -> Plan
 
 
 def _stop_what_stands_in_the_way(situation: Situation, update: Update, progress: Progress) -> Plan:
-    """Stop-first: what does not serve goes at once, the rest only if the new task cannot be placed beside it."""
+    """Stop-first: what does not serve goes at once, the rest only if the new task cannot be placed beside it.
+
+    Also a new task that is to run already, made while the order was start-first.
+    """
     new = progress.new
     if new and new.status.state is TaskState.PENDING and new.status.error:
         leaving = frozenset(task.id for task in progress.old)
@@ -225,7 +228,7 @@ STEPS: Mapping[tuple[Phase, UpdateOrder], Step] = {
     (Phase.PREPARING, _START): _start_new,
     (Phase.PREPARED, _STOP): _stop_old_in_time,
     (Phase.PREPARED, _START): _start_new,
-    (Phase.STARTING, _STOP): _stop_idle_old,
+    (Phase.STARTING, _STOP): _stop_what_stands_in_the_way,
     (Phase.STARTING, _START): _stop_idle_old,
     (Phase.STARTED, _STOP): _stop_old,
     (Phase.STARTED, _START): _stop_old,

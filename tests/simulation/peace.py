@@ -3,8 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from orchestrator.control.constraints import node_matches
 from orchestrator.model.node import Availability, Node, NodeRole
-from orchestrator.model.service import ContainerSpec, Resources, Service, UpdateState
+from orchestrator.model.service import (
+    ContainerSpec,
+    Resources,
+    Service,
+    ServiceMode,
+    ServiceSpec,
+    UpdateOrder,
+    UpdateState,
+    default_update_config,
+)
 from orchestrator.state.actions import Action, RemoveNetwork, RemoveNode, RemoveService, UpdateNodeSpec, UpdateService
 from orchestrator.testing.invariants import InvariantBroken, leaked
 from orchestrator.testing.simulated_agent import BAD_IMAGE, CRASHING_IMAGE, Conditions
@@ -113,18 +123,28 @@ class Peace:
             BAD_IMAGE,
             CRASHING_IMAGE,
         )
-        limited = service.spec.task.placement is not None and service.spec.task.placement.max_replicas
         if service.spec.is_job:
             going_back = False
         hungry = service.spec.task.reservations == MUCH
-        if not (paused or broken or going_back or limited or hungry):
-            return None
-        task = replace(service.spec.task, container=ContainerSpec("good:9"), restart=None)
-        if limited:
-            task = replace(task, placement=None)
-        if hungry:
-            task = replace(task, reservations=LITTLE)
-        return UpdateService(service.id, service.version, replace(service.spec, task=task))
+        spec = self._with_room(service.spec)
+        if paused or broken or going_back or hungry:
+            task = replace(spec.task, container=ContainerSpec("good:9"), restart=None)
+            spec = replace(spec, task=replace(task, reservations=LITTLE) if hungry else task)
+        return None if spec == service.spec else UpdateService(service.id, service.version, spec)
+
+    def _with_room(self, spec: ServiceSpec) -> ServiceSpec:
+        """Not more replicas than there may be on the nodes, and none that waits until another makes room for it."""
+        placement = spec.task.placement
+        if placement is None or not placement.max_replicas or spec.is_job:
+            return spec
+        if spec.mode is ServiceMode.REPLICATED:
+            suits = sum(
+                node.accepts_tasks and node_matches(node, placement.constraints)
+                for node in self._cluster.state.nodes.values()
+                if node.id not in self._gone
+            )
+            spec = replace(spec, replicas=min(spec.desired_replicas, suits * placement.max_replicas))
+        return replace(spec, update=replace(default_update_config(spec.update), order=UpdateOrder.STOP_FIRST))
 
     def _come_to_rest(self) -> None:
         deadline = self._cluster.clock.now + REST_WITHIN_S

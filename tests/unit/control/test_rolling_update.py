@@ -9,13 +9,14 @@ from orchestrator.control.rolling_update import STEPS, Phase
 from orchestrator.model.node import Availability
 from orchestrator.model.service import (
     PortConfig,
+    PublishMode,
     ServiceMode,
     UpdateConfig,
     UpdateOrder,
     UpdateState,
 )
 from orchestrator.model.task import EndpointState, TaskState
-from orchestrator.state.actions import RollbackService, UpdateNodeSpec
+from orchestrator.state.actions import RollbackService, UpdateNodeSpec, UpdateService
 from tests.builders import Scene, a_node
 from tests.unit.control.rollout import Rollout, state_of
 
@@ -146,6 +147,28 @@ def test_a_newer_spec_takes_over_and_no_slot_is_left_with_two_tasks() -> None:
     assert [task.spec_version for task in rollout.tasks() if task.slot == 1 and task.is_live] == [
         rollout.service.spec_version
     ]
+
+
+@pytest.mark.parametrize("mode", [ServiceMode.REPLICATED, ServiceMode.GLOBAL])
+def test_start_first_that_found_no_room_goes_on_when_the_order_becomes_stop_first(mode: ServiceMode) -> None:
+    port = PortConfig(80, 8080, publish_mode=PublishMode.HOST)
+    rollout = Rollout(UpdateConfig(order=UpdateOrder.START_FIRST), ports=(port,), mode=mode)
+    rollout.update()
+    rollout.play()
+    new = [task for task in rollout.tasks() if task.spec_version == rollout.service.spec_version]
+    assert [task.status.state for task in new] == [TaskState.PENDING]
+    assert "host-mode port already in use" in new[0].status.error
+
+    stop_first = replace(rollout.service.spec, update=UpdateConfig(monitor=0.0))
+    rollout.scene.apply(UpdateService("web-id", rollout.service.version, stop_first))
+    rollout.settle()
+    rollout.play()
+    rollout.wait(1.0)
+
+    assert state_of(rollout) is UpdateState.COMPLETED
+    live = [task for task in rollout.tasks() if task.is_live]
+    assert {task.spec_version for task in live} == {rollout.service.spec_version}
+    assert len(live) == 3
 
 
 def test_an_update_of_no_tasks_completes_at_once() -> None:
