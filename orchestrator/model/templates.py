@@ -19,10 +19,13 @@ from orchestrator.model.task import Task
 
 _Lookup = Callable[[str], str]
 
-_TEMPLATE = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
-_LABEL_BY_INDEX = re.compile(r'index \.Service\.Labels "([^"]*)"')
+_LABEL_BY_INDEX = re.compile(r"""index\s+\.Service\.Labels\s+(["`])([^"`]*)\1""")
 _LABEL_BY_FIELD = re.compile(r"\.Service\.Labels\.(\w+)")
-_CALL = re.compile(r'(env|secret|config) "([^"]*)"')
+_CALL = re.compile(r"""(env|secret|config)\s+(["`])([^"`]*)\2""")
+_SPACE = " \t\r\n"
+"""What Go's `text/template` trims."""
+_SHOWN_CHARACTERS = 40
+"""Of an unclosed placeholder, in its refusal."""
 
 
 def expand_template(text: str, task: Task, node: NodeDescription, lookups: Mapping[str, _Lookup] | None = None) -> str:
@@ -36,21 +39,42 @@ def expand_template(text: str, task: Task, node: NodeDescription, lookups: Mappi
     values = _template_values(task, node)
     labels = dict(task.labels)
 
-    def expand(match: re.Match[str]) -> str:
-        expression = match[1]
-        label = _LABEL_BY_INDEX.fullmatch(expression) or _LABEL_BY_FIELD.fullmatch(expression)
-        if label is not None:
+    def value_of(expression: str) -> str:
+        if label := _LABEL_BY_INDEX.fullmatch(expression):
+            return labels.get(label[2], "")
+        if label := _LABEL_BY_FIELD.fullmatch(expression):
             return labels.get(label[1], "")
         call = _CALL.fullmatch(expression)
         if call is not None and call[1] in (lookups or {}):
-            return (lookups or {})[call[1]](call[2])
+            return (lookups or {})[call[1]](call[3])
         if expression not in values:
-            raise InvalidArgument(f'template: unknown placeholder "{match[0]}"')
+            raise InvalidArgument(f'template: unknown placeholder "{{{{{expression}}}}}"')
         return values[expression]
 
-    if "{{" in _TEMPLATE.sub("", text):
-        raise InvalidArgument(f'template: unclosed placeholder in "{text}"')
-    return _TEMPLATE.sub(expand, text)
+    return "".join(literal + (value_of(expression) if expression else "") for literal, expression in _pieces(text))
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """(what stands before it, the expression of a placeholder); the last has none. Raises `InvalidArgument`.
+
+    A placeholder in `{{- ` and ` -}}` trims what stands beside it. One pass, however many braces and spaces there are.
+    """
+    position, trims_right = 0, False
+    while (opening := text.find("{{", position)) >= 0:
+        closing = text.find("}}", opening + 2)
+        if closing < 0:
+            raise InvalidArgument(f'template: unclosed placeholder in "{text[opening : opening + _SHOWN_CHARACTERS]}"')
+        literal, inside = text[position:opening], text[opening + 2 : closing]
+        literal = literal.lstrip(_SPACE) if trims_right else literal
+        if inside[:1] == "-" and inside[1:2] in _SPACE:
+            literal, inside = literal.rstrip(_SPACE), inside[1:]
+        trims_right = inside[-1:] == "-" and inside[-2:-1] in _SPACE
+        expression = (inside[:-1] if trims_right else inside).strip(_SPACE)
+        if not expression:
+            raise InvalidArgument("template: missing value for command")
+        yield literal, expression
+        position = closing + 2
+    yield text[position:].lstrip(_SPACE) if trims_right else text[position:], ""
 
 
 def expand_container(task: Task, node: NodeDescription) -> ContainerSpec:

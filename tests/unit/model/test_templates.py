@@ -1,5 +1,6 @@
 """Placeholders in a task's settings, and in its secrets and configs."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,9 @@ from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import ContainerSpec, FileReference, TaskSpec
 from orchestrator.model.task import Task
 from orchestrator.model.templates import expand_payload, expand_template
+
+AT_ONCE_S = 1.0
+"""A hundred times as long as it takes; a pattern that tries again from every brace takes minutes."""
 
 NODE = NodeDescription("host-1", "aarch64", "linux")
 CONTAINER = ContainerSpec(
@@ -42,16 +46,30 @@ PAYLOADS = {"s1": FilePayload("s1", b"pa55 {{.Task.ID}}"), "c1": FilePayload("c1
         ('{{index .Service.Labels "tier"}}', "front"),
         ("{{.Service.Labels.tier}}", "front"),
         ('<{{index .Service.Labels "none"}}>', "<>"),
+        ("{{index .Service.Labels `tier`}}", "front"),
+        ("x {{- .Task.Slot -}} y", "x2y"),
+        ("x {{- .Task.Slot }} y", "x2 y"),
+        ("x {{ .Task.Slot -}}\n\t{{- .Task.Slot -}} ", "x 22"),
     ],
 )
 def test_templates(text: str, expanded: str) -> None:
     assert expand_template(text, TASK, NODE) == expanded
 
 
-@pytest.mark.parametrize("text", ["{{.Node.Nothing}}", "{{.Task.ID", "{{env}}"])
+@pytest.mark.parametrize(
+    "text", ["{{.Node.Nothing}}", "{{.Task.ID", "{{env}}", "{{}}", "{{- -}}", "{{-}}", "{{-.Task.ID}}"]
+)
 def test_bad_templates(text: str) -> None:
     with pytest.raises(InvalidArgument, match="template"):
         expand_template(text, TASK, NODE)
+
+
+@pytest.mark.parametrize("text", ["{{" * 100_000, "{{" + " " * 200_000, "{{ " * 50_000 + "}}" + " -" * 50_000])
+def test_a_bad_template_of_any_length_is_refused_at_once(text: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(InvalidArgument, match="template"):
+        expand_template(text, TASK, NODE)
+    assert time.perf_counter() - began < AT_ONCE_S
 
 
 def test_a_global_task_has_its_node_for_a_slot() -> None:
