@@ -6,12 +6,14 @@ labels that switch the zero-loss machinery must be readable. Pure.
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 from orchestrator.control.constraints import ENGINE_LABEL, NODE_LABEL, parse_constraint
 from orchestrator.model.errors import BadConstraint, InvalidArgument, NotSupported
 from orchestrator.model.node import NodeDescription
 from orchestrator.model.service import (
     ContainerSpec,
+    DNSConfig,
     EndpointMode,
     EndpointSpec,
     FileReference,
@@ -32,7 +34,9 @@ MIN_NANO_CPUS = 1_000_000
 MIN_MEMORY_BYTES = 4 * 1024 * 1024
 MAX_NAME_LENGTH = 63
 MAX_IMAGE_LENGTH = 1024
-"""Beyond what a reference may have in all its parts: a name of 255 characters, a tag of 128, a digest."""
+"""Beyond what a reference may have in all its parts: a host, a repository, a tag of 128 characters, a digest."""
+MAX_REPOSITORY_LENGTH = 255
+"""distribution's `RepositoryNameTotalLengthMax`."""
 MAX_PORT = 65535
 MIN_HEALTH_DURATION_S = 0.001
 MAX_REPLICAS = 10_000
@@ -44,10 +48,11 @@ _NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9])*")
 _PATH_PART = r"[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*"
 _DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _IMAGE = re.compile(
-    rf"(?:{_DOMAIN}/)?{_PATH_PART}(?:/{_PATH_PART})*"
+    rf"(?:{_DOMAIN}/)?(?P<repository>{_PATH_PART}(?:/{_PATH_PART})*)"
     r"(?::\w[\w.-]{0,127})?"
     r"(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?"
 )
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def validate_service(spec: ServiceSpec) -> None:
@@ -161,13 +166,35 @@ def _example(task: TaskSpec) -> ContainerSpec:
 def _validate_container(container: ContainerSpec) -> None:
     if not container.image:
         raise InvalidArgument("ContainerSpec: image reference must be provided")
-    if len(container.image) > MAX_IMAGE_LENGTH or not _IMAGE.fullmatch(container.image):
-        raise InvalidArgument(f'ContainerSpec: "{container.image}" is not a valid repository/tag')
+    _validate_image(container.image)
     if container.stop_grace_period is not None and container.stop_grace_period < 0:
         raise InvalidArgument("ContainerSpec: stop-grace-period cannot be negative")
     _refuse_unsupported(container)
     _validate_mounts(container.mounts)
     _validate_healthcheck(container.healthcheck)
+    if container.dns is not None:
+        _validate_dns(container.dns)
+
+
+def _validate_image(image: str) -> None:
+    reference = _IMAGE.fullmatch(image) if len(image) <= MAX_IMAGE_LENGTH else None
+    if reference is None or len(reference["repository"]) > MAX_REPOSITORY_LENGTH or _IMAGE_ID.fullmatch(image):
+        raise InvalidArgument(f'ContainerSpec: "{image}" is not a valid repository/tag')
+
+
+def _validate_dns(dns: DNSConfig) -> None:
+    """What the CLI checks (`opts.ValidateIPAddress`), and that nothing ends its line in the resolver's file."""
+    for nameserver in dns.nameservers:
+        try:
+            ip_address(nameserver)
+        except ValueError:
+            raise InvalidArgument(f"ContainerSpec: {nameserver} is not an ip address") from None
+    for domain in dns.search:
+        if not domain.isprintable() or " " in domain:
+            raise InvalidArgument(f"ContainerSpec: {domain!r} is not a valid domain")
+    for option in dns.options:
+        if not option.isprintable():
+            raise InvalidArgument(f"ContainerSpec: {option!r} is not a valid DNS option")
 
 
 def _refuse_unsupported(container: ContainerSpec) -> None:
@@ -229,7 +256,7 @@ def _validate_update(config: UpdateConfig | None) -> None:
         raise InvalidArgument("TaskSpec: update-parallelism cannot be negative")
     if config.delay < 0:
         raise InvalidArgument("TaskSpec: update-delay cannot be negative")
-    if config.monitor < 0:
+    if config.monitor_in_force < 0:
         raise InvalidArgument("TaskSpec: update-monitor cannot be negative")
     if not 0 <= config.max_failure_ratio <= 1:
         raise InvalidArgument("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")

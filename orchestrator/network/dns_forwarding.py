@@ -73,7 +73,8 @@ class Forwarder:
             try:
                 async with asyncio.timeout(self._deadline_s):
                     reply = await exchange(question, resolver, self._port)
-            except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            # ValueError: what is no address, such as an empty label, in a resolver file of the node's own.
+            except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as error:
                 logger.info("resolver %s gave no answer: %r", resolver, error)
                 continue
             if not is_failure(reply):

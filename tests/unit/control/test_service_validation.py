@@ -9,6 +9,7 @@ from orchestrator.control.service_validation import validate_service
 from orchestrator.model.errors import BadConstraint, InvalidArgument, NotSupported
 from orchestrator.model.service import (
     ContainerSpec,
+    DNSConfig,
     EndpointMode,
     EndpointSpec,
     FileReference,
@@ -58,7 +59,9 @@ def test_images_that_are_fine(image: str) -> None:
     validate_service(with_container(image=image))
 
 
-@pytest.mark.parametrize("image", ["NGINX", "a b", ":1", "nginx:", "nginx@sha256:12", "-x", "x//y", "http://x/y"])
+@pytest.mark.parametrize(
+    "image", ["NGINX", "a b", ":1", "nginx:", "nginx@sha256:12", "-x", "x//y", "http://x/y", "a" * 256, "0f" * 32]
+)
 def test_images_that_are_not(image: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         validate_service(with_container(image=image))
@@ -77,6 +80,7 @@ def test_images_that_are_not(image: str) -> None:
         with_task(placement=Placement(constraints=("node.role==worker", "node.labels.az != a"))),
         with_task(placement=Placement(spread=("node.labels.az", "engine.labels.rack"))),
         with_container(hostname="{{.Node.Hostname}}", env=('A={{index .Service.Labels "x"}}',)),
+        with_container(dns=DNSConfig(("10.0.0.1", "2001:db8::1"), ("example.com", "."), ("ndots:2", "rotate"))),
         with_container(healthcheck=HealthConfig(("NONE",), interval=0.001)),
         replace(SPEC, labels=(("swarm.drain", "off"), ("swarm.drain-timeout", "5s"))),
         replace(SPEC, mode=ServiceMode.REPLICATED_JOB, max_concurrent=2, total_completions=0),
@@ -95,6 +99,17 @@ def test_specs_that_are_fine(spec: ServiceSpec) -> None:
         (replace(SPEC, name="a\n"), "name must be valid as a DNS name component"),
         (replace(SPEC, name="a" * 64), "name must be 63 characters or fewer"),
         (with_container(image=""), "ContainerSpec: image reference must be provided"),
+        (with_container(dns=DNSConfig(("bogus",))), "ContainerSpec: bogus is not an ip address"),
+        (with_container(dns=DNSConfig(("10.0.0.1\n",))), "ContainerSpec: 10.0.0.1\n is not an ip address"),
+        (
+            with_container(dns=DNSConfig(search=("a\nnameserver 192.0.2.1",))),
+            "ContainerSpec: 'a\\nnameserver 192.0.2.1' is not a valid domain",
+        ),
+        (with_container(dns=DNSConfig(search=("a b",))), "ContainerSpec: 'a b' is not a valid domain"),
+        (
+            with_container(dns=DNSConfig(options=("ndots:1\nx",))),
+            "ContainerSpec: 'ndots:1\\nx' is not a valid DNS option",
+        ),
         (replace(SPEC, replicas=-1), "Number of replicas must be non-negative"),
         (
             replace(SPEC, mode=ServiceMode.REPLICATED_JOB, max_concurrent=-1),

@@ -217,6 +217,16 @@ def test_a_task_with_nameservers_of_its_own_has_them_asked() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("nonsense", ["a..b", "x" * 64, "nul\0"])
+def test_a_resolver_that_is_no_address_is_passed_over(nonsense: str) -> None:
+    async def test(rig: Rig) -> None:
+        rig.server._forwarder._resolvers = (nonsense, RESOLVER)
+        assert addresses(await rig.udp("example.com")) == ["192.0.2.1"]
+        assert addresses(await rig.tcp("example.com")) == ["192.0.2.1"]
+
+    run(test)
+
+
 @pytest.mark.parametrize("code", [None, dns.rcode.SERVFAIL, dns.rcode.REFUSED])
 def test_an_outside_that_does_not_know_is_a_failure_in_time(code: dns.rcode.Rcode | None) -> None:
     async def test(rig: Rig) -> None:
