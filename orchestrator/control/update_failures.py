@@ -69,7 +69,8 @@ def judge(state: ClusterState, update: Update) -> SetUpdateStatus | RollbackServ
 def watched_until(update: Update, slot: Slot) -> float:
     """End of the monitoring period of the slot's task of this update, seconds since the epoch; 0.0 if none is."""
     # A delay that is no shorter than `monitor` would hide the last slot's failures: swarmkit adds a second to it.
-    period = update.config.monitor if update.config.delay < update.config.monitor else update.config.delay + 1
+    monitor, delay = update.config.monitor_in_force, update.config.delay
+    period = monitor if delay < monitor else delay + 1
     return max((task.running_since + period for task in slot.tasks if update.has_made(task)), default=0.0)
 
 
@@ -84,7 +85,7 @@ def _ended_early(update: Update, task: Task) -> bool:
     """Whether the task ended by itself before it ran, or within `monitor` of running."""
     if not has_ended_by_itself(task):
         return False
-    return not task.running_since or task.state_since - task.running_since <= update.config.monitor
+    return not task.running_since or task.state_since - task.running_since <= update.config.monitor_in_force
 
 
 def _slots_concerned(update: Update) -> int:

@@ -13,6 +13,7 @@ Labels = tuple[tuple[str, str], ...]
 """Sorted (key, value) pairs: hashable, and iterated in the same order in every process."""
 
 DEFAULT_RESTART_DELAY_S = 5.0
+DEFAULT_MONITOR_S = 5.0
 DEFAULT_STOP_GRACE_PERIOD_S = 10.0
 """swarmkit `api/defaults/service.go`."""
 
@@ -307,10 +308,15 @@ class UpdateConfig:
     """Slots replaced at a time; 0 = all at once."""
     delay: float = 0.0
     failure_action: FailureAction = FailureAction.PAUSE
-    monitor: float = 5.0
-    """Seconds after a task runs during which its failure counts against the update."""
+    monitor: float | None = None
+    """Seconds after a task runs during which its failure counts against the update; None = `DEFAULT_MONITOR_S`."""
     max_failure_ratio: float = 0.0
     order: UpdateOrder = UpdateOrder.STOP_FIRST
+
+    @property
+    def monitor_in_force(self) -> float:
+        """The monitoring period, swarm mode's where the user said nothing."""
+        return DEFAULT_MONITOR_S if self.monitor is None else self.monitor
 
 
 @dataclass(frozen=True, slots=True)

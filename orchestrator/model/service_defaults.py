@@ -23,10 +23,14 @@ def with_defaults(spec: ServiceSpec) -> ServiceSpec:
             restart=_restart_with_defaults(task.restart or RestartPolicy()),
             placement=task.placement or Placement(),
         ),
-        update=spec.update or UpdateConfig(),
-        rollback=spec.rollback or UpdateConfig(),
+        update=_update_with_defaults(spec.update or UpdateConfig()),
+        rollback=_update_with_defaults(spec.rollback or UpdateConfig()),
     )
 
 
 def _restart_with_defaults(policy: RestartPolicy) -> RestartPolicy:
     return replace(policy, delay=policy.delay_in_force)
+
+
+def _update_with_defaults(config: UpdateConfig) -> UpdateConfig:
+    return replace(config, monitor=config.monitor_in_force)
