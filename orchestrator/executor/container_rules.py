@@ -125,10 +125,7 @@ def _host_config(
             *mounts_of(task, files_directory),
             *_resolver_mount(container, resolver_file),
         ],
-        "PortBindings": {
-            _port_key(port): [{"HostPort": str(port.published_port) if port.published_port else ""}]
-            for port in host_ports
-        },
+        "PortBindings": _port_bindings(host_ports),
         "CapAdd": list(container.capability_add),
         "CapDrop": list(container.capability_drop),
         "Sysctls": dict(container.sysctls),
@@ -154,6 +151,14 @@ def _first_endpoint(task: Task, network_name: Callable[[str], str]) -> JSONObjec
 
 def _port_key(port: PortConfig) -> str:
     return f"{port.target_port}/{port.protocol}"
+
+
+def _port_bindings(host_ports: tuple[PortConfig, ...]) -> JSONObject:
+    bindings: dict[str, list[JSONObject]] = {}
+    for port in host_ports:
+        host_port = str(port.published_port) if port.published_port else ""
+        bindings.setdefault(_port_key(port), []).append({"HostPort": host_port})
+    return bindings
 
 
 def _healthcheck(check: HealthConfig) -> JSONObject:

@@ -40,7 +40,7 @@ def claims_to_wire(claims: tuple[tuple[str, str], ...]) -> wire.GenericResources
     """What a task was given of its node's generic resources. The engine takes a number for an amount, never a name."""
     return tuple(
         wire.GenericResource(discrete_resource_spec=wire.DiscreteResource(kind=kind, value=int(value)))
-        if value.isdigit()
+        if value.isascii() and value.isdigit()
         else wire.GenericResource(named_resource_spec=wire.NamedResource(kind=kind, value=value))
         for kind, value in claims
     )

@@ -86,21 +86,22 @@ def port_to_wire(port: PortConfig) -> WirePort:
 
 
 def _port_from_wire(port: WirePort) -> PortConfig:
-    protocol = port.protocol or "tcp"
+    # In any case of letters, as moby takes them.
+    protocol = port.protocol.lower() or "tcp"
     if protocol not in _PROTOCOLS:
-        raise BadRequest(f'invalid port protocol: "{protocol}"')
+        raise BadRequest(f'invalid port protocol: "{port.protocol}"')
     return PortConfig(
         target_port=port.target_port,
         published_port=port.published_port,
         protocol=protocol,
-        publish_mode=choice(PublishMode, port.publish_mode, PublishMode.INGRESS, 'invalid publish mode: "{}"'),
+        publish_mode=choice(PublishMode, port.publish_mode.lower(), PublishMode.INGRESS, 'invalid publish mode: "{}"'),
         name=port.name,
     )
 
 
 def _endpoint_from_wire(endpoint: wire.EndpointSpec) -> EndpointSpec:
     return EndpointSpec(
-        mode=choice(EndpointMode, endpoint.mode, EndpointMode.VIP, 'invalid resolution mode: "{}"'),
+        mode=choice(EndpointMode, endpoint.mode.lower(), EndpointMode.VIP, 'invalid resolution mode: "{}"'),
         ports=tuple(_port_from_wire(port) for port in endpoint.ports),
     )
 
@@ -165,7 +166,7 @@ def _update_from_wire(config: wire.UpdateConfig) -> UpdateConfig:
         failure_action=choice(
             FailureAction, config.failure_action, default.failure_action, "unrecognized update failure action {}"
         ),
-        monitor=seconds(config.monitor) if config.monitor else default.monitor,
+        monitor=seconds(config.monitor) if config.monitor else None,
         max_failure_ratio=config.max_failure_ratio or 0.0,
         order=choice(UpdateOrder, config.order, default.order, "unrecognized update order {}"),
     )
@@ -176,7 +177,7 @@ def _update_to_wire(config: UpdateConfig) -> wire.UpdateConfig:
         parallelism=config.parallelism,
         delay=nanoseconds(config.delay),
         failure_action=config.failure_action.value,
-        monitor=nanoseconds(config.monitor),
+        monitor=where_given(nanoseconds, config.monitor) or 0,
         max_failure_ratio=config.max_failure_ratio,
         order=config.order.value,
     )

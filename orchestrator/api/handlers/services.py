@@ -48,7 +48,7 @@ async def create(request: web.Request, cluster: ClusterBackend) -> web.StreamRes
     state = cluster.state
     service_id = cluster.new_id()
     spec = await _with_network_ids(request, spec_from_wire(body), state)
-    spec = _with_registry_auth(spec, request.headers.get(_AUTH_HEADER, ""))
+    spec = _with_registry_auth(spec, _registry_auth(request))
     if not spec.name:
         taken = {service.name for service in state.services.values()}
         spec = replace(spec, name=name_for(service_id, taken))
@@ -77,7 +77,7 @@ async def update(request: web.Request, cluster: ClusterBackend) -> web.StreamRes
     auth_from = _auth_source(request)
     spec = await _with_network_ids(request, spec_from_wire(body), cluster.state)
     service = find_service(cluster.state, request.match_info["id"])
-    auth = request.headers.get(_AUTH_HEADER) or _kept_auth(service, auth_from)
+    auth = _registry_auth(request) or _kept_auth(service, auth_from)
     spec = _with_registry_auth(spec, auth)
     validate_service(spec)
     admit_service(cluster.state, spec, service)
@@ -127,6 +127,13 @@ async def _network_id(request: web.Request, state: ClusterState, text: str) -> s
         f"The network {own['Name']} cannot be used with services. Only networks scoped to the swarm can be used, such "
         "as those created with the overlay driver."
     )
+
+
+def _registry_auth(request: web.Request) -> str:
+    auth = request.headers.get(_AUTH_HEADER, "")
+    if not auth.isascii():
+        raise BadRequest(f"invalid {_AUTH_HEADER} header: it is not base64url")
+    return auth
 
 
 def _with_registry_auth(spec: ServiceSpec, auth: str) -> ServiceSpec:

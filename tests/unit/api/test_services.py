@@ -283,6 +283,18 @@ def test_registry_credentials_are_kept_for_the_nodes_and_never_shown() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("call", ["create", "web/update?version={version}"])
+def test_registry_credentials_that_are_not_base64_are_refused(call: str) -> None:
+    async def scenario(api: Api) -> None:
+        await api.create()
+        (service,) = api.backend.state.services.values()
+        path = f"/services/{call.format(version=service.version)}"
+        status, answer = await api.call("POST", path, IMAGE_SPEC, headers={"X-Registry-Auth": "schlüssel"})
+        assert (status, answer["message"]) == (400, "invalid X-Registry-Auth header: it is not base64url")
+
+    run(scenario)
+
+
 def test_remove() -> None:
     async def scenario(api: Api) -> None:
         service_id = await api.create()

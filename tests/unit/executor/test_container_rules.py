@@ -108,11 +108,15 @@ def test_host_ports_only() -> None:
     ports = (
         PortConfig(80, 8080),
         PortConfig(53, 5353, "udp", PublishMode.HOST),
+        PortConfig(53, 5354, "udp", PublishMode.HOST),
         PortConfig(90, 0, "tcp", PublishMode.HOST),
     )
     body = create_body(replace(TASK, ports=ports), NODE)
     assert body["ExposedPorts"] == {"53/udp": {}, "90/tcp": {}}
-    assert body["HostConfig"]["PortBindings"] == {"53/udp": [{"HostPort": "5353"}], "90/tcp": [{"HostPort": ""}]}
+    assert body["HostConfig"]["PortBindings"] == {
+        "53/udp": [{"HostPort": "5353"}, {"HostPort": "5354"}],
+        "90/tcp": [{"HostPort": ""}],
+    }
 
 
 def test_the_first_network_at_creation() -> None:

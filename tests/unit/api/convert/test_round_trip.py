@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.api.convert.resources import claims_to_wire
 from orchestrator.api.convert.service import spec_from_wire, spec_to_wire
 from orchestrator.api.errors import BadRequest
 from orchestrator.api.requests import parse_object
@@ -255,6 +256,36 @@ def test_defaults_fill_every_section() -> None:
     assert template["Resources"] == {"Limits": {}, "Reservations": {}}
     assert template["Placement"] == {}
     assert spec["UpdateConfig"]["Monitor"] == spec["RollbackConfig"]["Monitor"] == 5_000_000_000
+
+
+def test_an_update_config_shows_a_monitor_only_where_it_was_given() -> None:
+    asked = from_json(
+        {"Name": "w", "TaskTemplate": {"ContainerSpec": {"Image": "i"}}, "UpdateConfig": {"Parallelism": 1}}
+    )
+    assert to_json(asked)["UpdateConfig"] == {
+        "Parallelism": 1,
+        "FailureAction": "pause",
+        "MaxFailureRatio": 0.0,
+        "Order": "stop-first",
+    }
+    assert to_json(with_defaults(asked))["UpdateConfig"]["Monitor"] == 5_000_000_000
+
+
+def test_an_amount_is_a_number_and_everything_else_a_name() -> None:
+    claimed = msgspec.to_builtins(claims_to_wire((("SSD", "3"), ("gpu", "uuid-1"), ("gpu", "²"))))
+    assert list(claimed) == [
+        {"DiscreteResourceSpec": {"Kind": "SSD", "Value": 3}},
+        {"NamedResourceSpec": {"Kind": "gpu", "Value": "uuid-1"}},
+        {"NamedResourceSpec": {"Kind": "gpu", "Value": "²"}},
+    ]
+
+
+def test_protocols_and_modes_are_taken_in_any_case() -> None:
+    port = {"Protocol": "UDP", "TargetPort": 53, "PublishMode": "Host"}
+    endpoint = {"Mode": "DNSRR", "Ports": [port]}
+    asked = from_json({"Name": "w", "TaskTemplate": {"ContainerSpec": {"Image": "i"}}, "EndpointSpec": endpoint})
+    shown = {"Protocol": "udp", "TargetPort": 53, "PublishMode": "host"}
+    assert to_json(asked)["EndpointSpec"] == {"Mode": "dnsrr", "Ports": [shown]}
 
 
 _TEXT = st.text(max_size=5)
