@@ -6,9 +6,9 @@ from itertools import count
 from orchestrator.control.plan import Situation
 from orchestrator.control.slots import new_task
 from orchestrator.model.cluster import Cluster, ClusterSpec
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.node import Availability, Node, NodeDescription, NodeRole, NodeSpec, NodeState
 from orchestrator.model.service import (
-    ContainerSpec,
     EndpointSpec,
     PortConfig,
     Resources,

@@ -13,8 +13,9 @@ from orchestrator.agent.task_runner import TaskRunner
 from orchestrator.backoff import Backoff
 from orchestrator.duties import end_duties, start_duty
 from orchestrator.interfaces import Connections, Engine, TaskFiles
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.files import FilePayload
-from orchestrator.model.service import ContainerSpec, TaskSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import Task, TaskState, TaskStatus
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.model.errors import BadConstraint
+from orchestrator.model.labels import Labels
 from orchestrator.model.node import Node, NodeState
-from orchestrator.model.service import Labels, TaskSpec
+from orchestrator.model.service import TaskSpec
 
 _KEY = re.compile(r"[a-z_][a-z0-9\-_.]+", re.IGNORECASE)
 _VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE)

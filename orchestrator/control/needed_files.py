@@ -3,8 +3,8 @@
 Once a task is starting its node has its files; to send them again would only spread them further.
 """
 
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.files import ConfigObject, Secret
-from orchestrator.model.service import ContainerSpec
 from orchestrator.model.task import TaskState
 from orchestrator.state.cluster_state import ClusterState
 

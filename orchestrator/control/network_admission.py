@@ -11,8 +11,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 from orchestrator.control.allocator.networks import free_subnet, free_vni
 from orchestrator.model.cluster import Cluster
 from orchestrator.model.errors import AlreadyExists, Forbidden, InvalidArgument, NotFound
+from orchestrator.model.labels import Labels
 from orchestrator.model.network import Network
-from orchestrator.model.service import Labels
 from orchestrator.model.subnets import overlaps
 from orchestrator.state.cluster_state import ClusterState
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.executor.task_files_rules import mounts_of
+from orchestrator.model.container import ContainerSpec, HealthConfig, Mount
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import ContainerSpec, HealthConfig, LogDriver, Mount, PortConfig, PublishMode, TaskSpec
+from orchestrator.model.service import LogDriver, PortConfig, PublishMode, TaskSpec
 from orchestrator.model.task import NetworkAttachment, Task
 from orchestrator.model.templates import expand_container
 

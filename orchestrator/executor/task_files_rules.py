@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.model.container import FileReference
 from orchestrator.model.errors import InvalidArgument
-from orchestrator.model.service import FileReference
 from orchestrator.model.task import Task
 
 SECRETS_DIRECTORY = "/run/secrets"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from orchestrator.model.gossip import GossipKey
+from orchestrator.model.labels import Labels
 from orchestrator.model.network import DEFAULT_DATA_PATH_PORT
-from orchestrator.model.service import Labels
 
 DEFAULT_ADDRESS_POOLS = ("10.0.0.0/8",)
 DEFAULT_SUBNET_SIZE = 24

@@ -7,7 +7,7 @@ and texts are swarmkit's (`manager/controlapi/{secret,config}.go`).
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from orchestrator.model.service import Labels
+from orchestrator.model.labels import Labels
 
 TEMPLATING_DRIVER = "golang"
 """The one there is."""

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from orchestrator.model.labels import Labels
 from orchestrator.model.names import NetworkNames
-from orchestrator.model.service import Labels, PortConfig
+from orchestrator.model.service import PortConfig
 
 INGRESS_NETWORK_NAME = "ingress"
 DEFAULT_DATA_PATH_PORT = 4789

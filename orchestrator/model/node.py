@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from orchestrator.model.service import Labels, Resources
+from orchestrator.model.labels import Labels
+from orchestrator.model.service import Resources
 
 MANAGEMENT_PORT = 2377
 """TCP port of every manager: joins, sessions and forwarded API requests, all over TLS. Docker's own number."""

@@ -5,7 +5,8 @@ Shown with `insertDefaults`; a template that spells it out is no other template.
 
 from dataclasses import replace
 
-from orchestrator.model.service import DNSConfig, Placement, Resources, RestartPolicy, ServiceSpec, UpdateConfig
+from orchestrator.model.container import DNSConfig
+from orchestrator.model.service import Placement, Resources, RestartPolicy, ServiceSpec, UpdateConfig
 
 
 def with_defaults(spec: ServiceSpec) -> ServiceSpec:

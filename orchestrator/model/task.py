@@ -7,7 +7,8 @@ comparisons such as `state < TaskState.RUNNING` are meaningful.
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from orchestrator.model.service import Labels, PortConfig, TaskSpec
+from orchestrator.model.labels import Labels
+from orchestrator.model.service import PortConfig, TaskSpec
 
 
 class TaskState(IntEnum):

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.model.container import ContainerSpec, FileReference, Mount
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.files import FilePayload
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import ContainerSpec, FileReference, Mount
 from orchestrator.model.task import Task
 
 _Lookup = Callable[[str], str]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from orchestrator.model.errors import InvalidArgument
-from orchestrator.model.service import Labels
+from orchestrator.model.labels import Labels
 
 DEFAULT_DRAIN_TIMEOUT_S = 60.0
 DEFAULT_READINESS_TIMEOUT_S = 120.0

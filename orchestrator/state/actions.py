@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from orchestrator.model.cluster import Cluster, ClusterSpec, RootRotation
 from orchestrator.model.files import ConfigObject, Secret
 from orchestrator.model.gossip import GossipKey
+from orchestrator.model.labels import Labels
 from orchestrator.model.network import Network
 from orchestrator.model.node import Node, NodeDescription, NodeRole, NodeSpec, NodeState, Reachability
-from orchestrator.model.service import Labels, PortConfig, Service, ServiceSpec, UpdateStatus
+from orchestrator.model.service import PortConfig, Service, ServiceSpec, UpdateStatus
 from orchestrator.model.task import NetworkAttachment, Task, TaskState, TaskStatus
 
 # The cluster -----------------------------------------------------------------------------------------------

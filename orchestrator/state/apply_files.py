@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from orchestrator.model.container import ContainerSpec, FileReference
 from orchestrator.model.errors import AlreadyExists, InvalidArgument, OutOfSequence
 from orchestrator.model.files import ConfigObject, FileKind, Secret
-from orchestrator.model.service import ContainerSpec, FileReference, ServiceSpec
+from orchestrator.model.service import ServiceSpec
 from orchestrator.state import actions as act
 from orchestrator.state.change import Change
 from orchestrator.state.cluster_state import ClusterState

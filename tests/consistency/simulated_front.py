@@ -13,9 +13,10 @@ from typing import Any
 
 from pysyncobj import FAIL_REASON
 
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.errors import AlreadyExists, ClusterError, NotFound, OutOfSequence
 from orchestrator.model.files import ConfigObject
-from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
+from orchestrator.model.service import Service, ServiceSpec, TaskSpec
 from orchestrator.raft.replica import BARRIER, Replica
 from orchestrator.state.actions import (
     Action as Change,

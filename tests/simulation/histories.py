@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.network import Network
 from orchestrator.model.node import Availability, Node, NodeSpec
 from orchestrator.model.service import (
-    ContainerSpec,
     EndpointSpec,
     FailureAction,
     NetworkReference,

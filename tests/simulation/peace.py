@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestrator.control.constraints import node_matches
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.node import Availability, Node, NodeRole
 from orchestrator.model.service import (
-    ContainerSpec,
     Resources,
     Service,
     ServiceMode,

@@ -16,7 +16,7 @@ from orchestrator.api.convert.units import (
 from orchestrator.api.errors import BadRequest
 from orchestrator.api.wire import service as wire
 from orchestrator.api.wire.common import JSONObject, WireObject
-from orchestrator.model.service import ContainerSpec, DNSConfig, FileReference, HealthConfig, Mount, Ulimit
+from orchestrator.model.container import ContainerSpec, DNSConfig, FileReference, HealthConfig, Mount, Ulimit
 
 _MOUNT_OPTIONS = {
     "bind": "BindOptions",

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from orchestrator.api.errors import BadRequest
-from orchestrator.model.service import Labels
+from orchestrator.model.labels import Labels
 
 NANOSECONDS = 1_000_000_000
 _MAX_INT64 = 2**63 - 1

@@ -13,7 +13,7 @@ from orchestrator.api.list_filters import Filters, parse_filters
 from orchestrator.api.wire import files as wire
 from orchestrator.model.errors import InvalidArgument, NotSupported
 from orchestrator.model.files import TEMPLATING_DRIVER, ConfigObject, FileKind, Secret
-from orchestrator.model.service import Labels
+from orchestrator.model.labels import Labels
 
 FILTERS = ("id", "label", "name", "names")
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.agent.network_follower import NetworkFollower
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.network import AttachedNetwork, BalancedService, Endpoint, NetworkConfiguration
-from orchestrator.model.service import ContainerSpec, TaskSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.session import Heartbeat
 from orchestrator.model.task import NetworkAttachment, Task
 from orchestrator.testing.fake_data_plane import FakeConnections, FakeDataPlane

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.agent.worker import Worker
-from orchestrator.model.service import ContainerSpec, NetworkReference, PortConfig, TaskSpec
+from orchestrator.model.container import ContainerSpec
+from orchestrator.model.service import NetworkReference, PortConfig, TaskSpec
 from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
 from orchestrator.testing.fake_data_plane import FakeConnections
 from orchestrator.testing.fake_engine import FakeEngine, Script

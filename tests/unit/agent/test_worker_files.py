@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from orchestrator.agent.worker import Worker
+from orchestrator.model.container import ContainerSpec, FileReference
 from orchestrator.model.files import FilePayload
-from orchestrator.model.service import ContainerSpec, FileReference, TaskSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
 from orchestrator.testing.fake_engine import FakeEngine
 from orchestrator.testing.fake_task_files import FakeTaskFiles

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.api.log_follower import LogFollower
-from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
+from orchestrator.model.container import ContainerSpec
+from orchestrator.model.service import Service, ServiceSpec, TaskSpec
 from orchestrator.model.session import LogFrame, LogRequest
 from orchestrator.model.task import Task, TaskState, TaskStatus
 from orchestrator.state import actions as act

@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.api.errors import BadRequest, ObjectNotFound
 from orchestrator.api.lookup import find_node, find_service
-from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
+from orchestrator.model.container import ContainerSpec
+from orchestrator.model.service import Service, ServiceSpec, TaskSpec
 from orchestrator.state.actions import CreateService
 from orchestrator.testing.cluster_backend import add_node, cluster_of_one
 

@@ -3,13 +3,7 @@
 from dataclasses import replace
 
 from orchestrator.control import loop
-from orchestrator.model.service import (
-    PortConfig,
-    Service,
-    ServiceMode,
-    UpdateConfig,
-    UpdateState,
-)
+from orchestrator.model.service import PortConfig, Service, ServiceMode, UpdateConfig, UpdateState
 from orchestrator.model.task import EndpointState, Task, TaskState
 from orchestrator.state.actions import UpdateService
 from tests.builders import Scene, a_node, a_spec

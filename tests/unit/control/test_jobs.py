@@ -5,16 +5,9 @@ from itertools import count
 from orchestrator.control import jobs
 from orchestrator.control.plan import Plan, Situation
 from orchestrator.model.cluster import Cluster
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.node import Availability, Node, NodeDescription, NodeSpec, NodeState
-from orchestrator.model.service import (
-    ContainerSpec,
-    RestartCondition,
-    RestartPolicy,
-    Service,
-    ServiceMode,
-    ServiceSpec,
-    TaskSpec,
-)
+from orchestrator.model.service import RestartCondition, RestartPolicy, Service, ServiceMode, ServiceSpec, TaskSpec
 from orchestrator.model.task import EndpointState, Task, TaskState, TaskStatus
 from orchestrator.state import actions as act
 from orchestrator.state.apply import apply

@@ -9,10 +9,11 @@ import pytest
 from orchestrator.control.names import common_names, names_for
 from orchestrator.control.network_configuration import configuration_for
 from orchestrator.control.withdrawal import NAMES_REST_S, reconcile
+from orchestrator.model.container import ContainerSpec, DNSConfig
 from orchestrator.model.names import TTL_S, NameClient, NamedService, NetworkNames
 from orchestrator.model.network import Network
 from orchestrator.model.node import NodeState
-from orchestrator.model.service import ContainerSpec, DNSConfig, EndpointMode, EndpointSpec, NetworkReference, Service
+from orchestrator.model.service import EndpointMode, EndpointSpec, NetworkReference, Service
 from orchestrator.model.task import EndpointState, NetworkAttachment, Task, TaskState, TaskStatus
 from orchestrator.state.actions import ConfirmWithdrawal, CreateNetwork, ReleaseEndpoint, SetDesiredState
 from tests.builders import Scene, a_node, a_spec

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.control.needed_files import configs_for, secrets_for
+from orchestrator.model.container import FileReference
 from orchestrator.model.files import ConfigObject, Secret
-from orchestrator.model.service import FileReference
 from orchestrator.model.task import Task, TaskState
 from orchestrator.state.actions import AllocateTask, AssignTask, CreateConfig, CreateSecret, CreateTask, SetDesiredState
 from tests.builders import Scene, a_node, a_spec

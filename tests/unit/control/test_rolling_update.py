@@ -7,14 +7,7 @@ import pytest
 from orchestrator.control import rolling_update
 from orchestrator.control.rolling_update import STEPS, Phase
 from orchestrator.model.node import Availability
-from orchestrator.model.service import (
-    PortConfig,
-    PublishMode,
-    ServiceMode,
-    UpdateConfig,
-    UpdateOrder,
-    UpdateState,
-)
+from orchestrator.model.service import PortConfig, PublishMode, ServiceMode, UpdateConfig, UpdateOrder, UpdateState
 from orchestrator.model.task import EndpointState, TaskState
 from orchestrator.state.actions import RollbackService, UpdateNodeSpec, UpdateService
 from tests.builders import Scene, a_node

@@ -6,15 +6,11 @@ from typing import Any
 import pytest
 
 from orchestrator.control.service_validation import validate_service
+from orchestrator.model.container import ContainerSpec, DNSConfig, FileReference, HealthConfig, Mount
 from orchestrator.model.errors import BadConstraint, InvalidArgument, NotSupported
 from orchestrator.model.service import (
-    ContainerSpec,
-    DNSConfig,
     EndpointMode,
     EndpointSpec,
-    FileReference,
-    HealthConfig,
-    Mount,
     Placement,
     PortConfig,
     PublishMode,

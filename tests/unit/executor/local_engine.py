@@ -11,7 +11,8 @@ from pathlib import Path
 from orchestrator.executor.docker_engine import DockerEngine
 from orchestrator.executor.engine_client import EngineClient, EngineError
 from orchestrator.identity import new_id
-from orchestrator.model.service import ContainerSpec, HealthConfig, TaskSpec
+from orchestrator.model.container import ContainerSpec, HealthConfig
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import Task
 from orchestrator.testing.conformance_engine import EXIT_CODE, LOG, Behaviour
 

@@ -7,21 +7,10 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.executor.container_rules import create_body, endpoint_settings
+from orchestrator.model.container import ContainerSpec, DNSConfig, FileReference, HealthConfig, Mount, Ulimit
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import (
-    ContainerSpec,
-    DNSConfig,
-    FileReference,
-    HealthConfig,
-    LogDriver,
-    Mount,
-    PortConfig,
-    PublishMode,
-    Resources,
-    TaskSpec,
-    Ulimit,
-)
+from orchestrator.model.service import LogDriver, PortConfig, PublishMode, Resources, TaskSpec
 from orchestrator.model.task import NetworkAttachment, Task
 
 NODE = NodeDescription("host-1", "aarch64", "linux")

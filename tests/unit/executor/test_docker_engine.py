@@ -12,8 +12,9 @@ from orchestrator.executor.container_rules import bridge_network_name
 from orchestrator.executor.docker_engine import DockerEngine
 from orchestrator.executor.engine_client import EngineClient, EngineError
 from orchestrator.interfaces import NetworkRefused, TaskFailed, TaskRejected
+from orchestrator.model.container import ContainerSpec, HealthConfig, Mount
 from orchestrator.model.network import AttachedNetwork
-from orchestrator.model.service import ContainerSpec, HealthConfig, Mount, PortConfig, PublishMode, TaskSpec
+from orchestrator.model.service import PortConfig, PublishMode, TaskSpec
 from orchestrator.model.session import LogRequest
 from orchestrator.model.task import NetworkAttachment, Task, TaskState
 from orchestrator.testing.conformance_engine import CHECKS, DEADLINE_S, Behaviour, Check, run_check

@@ -8,8 +8,9 @@ import pytest
 
 from orchestrator.executor.container_rules import create_body, resolver_configuration
 from orchestrator.executor.resolver_files import ResolverFiles
+from orchestrator.model.container import ContainerSpec, DNSConfig, Mount
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import ContainerSpec, DNSConfig, Mount, TaskSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import Task
 
 TASK = Task("t1", "s1", "web", 1, TaskSpec(ContainerSpec("web:1")), 1)

@@ -10,9 +10,10 @@ import pytest
 from orchestrator.executor.task_files import MemoryTaskFiles, file_system_of
 from orchestrator.executor.task_files_rules import mounts_of
 from orchestrator.interfaces import TaskRejected
+from orchestrator.model.container import ContainerSpec, FileReference
 from orchestrator.model.files import FilePayload
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import ContainerSpec, FileReference, TaskSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import Task
 
 IN_MEMORY = Path("/dev/shm")

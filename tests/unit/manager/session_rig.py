@@ -14,8 +14,9 @@ from orchestrator.manager import authority
 from orchestrator.manager.dispatcher import Dispatcher
 from orchestrator.manager.observations import Observations
 from orchestrator.model.cluster import Cluster, ClusterSpec
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.node import Node, NodeDescription, NodeRole, NodeSpec
-from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
+from orchestrator.model.service import Service, ServiceSpec, TaskSpec
 from orchestrator.model.session import Assignments, Heartbeat, Hello, LogFrame, LogRequest
 from orchestrator.model.task import Task, TaskStatus
 from orchestrator.state.actions import (

@@ -10,9 +10,10 @@ from orchestrator.manager import leaving
 from orchestrator.manager.leaving import Leaving
 from orchestrator.manager.roles import RoleKeeper
 from orchestrator.model.cluster import Cluster
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.errors import FailedPrecondition, Unavailable
 from orchestrator.model.node import Node, NodeDescription, NodeRole, NodeSpec, NodeState
-from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
+from orchestrator.model.service import Service, ServiceSpec, TaskSpec
 from orchestrator.model.task import Task, TaskState, TaskStatus
 from orchestrator.state import actions as act
 from orchestrator.testing.memory_store import MemoryStore

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.model.container import ContainerSpec, FileReference
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.files import FilePayload
 from orchestrator.model.node import NodeDescription
-from orchestrator.model.service import ContainerSpec, FileReference, TaskSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import Task
 from orchestrator.model.templates import expand_payload, expand_template
 

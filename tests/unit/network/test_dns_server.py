@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.names import TTL_S, NameClient, NamedService, NamedTask, NetworkNames
 from orchestrator.model.network import AttachedNetwork, NetworkConfiguration
-from orchestrator.model.service import ContainerSpec, TaskSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import NetworkAttachment, Task
 from orchestrator.network.dns_forwarding import Forwarder
 from orchestrator.network.dns_messages import Malformed, read_question

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from orchestrator.model.service import ContainerSpec, TaskSpec
+from orchestrator.model.container import ContainerSpec
+from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import Task, TaskState
 from orchestrator.testing.conformance_engine import CHECKS, EXIT_CODE, LOG, Behaviour, Check, run_check
 from orchestrator.testing.fake_engine import FakeEngine, Script

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from orchestrator.api.app import create_app
 from orchestrator.api.backend import LocalNode, LocalNodeState
+from orchestrator.model.container import ContainerSpec
 from orchestrator.model.files import ConfigObject, Secret
 from orchestrator.model.network import Network
-from orchestrator.model.service import ContainerSpec, Service, ServiceSpec, TaskSpec
+from orchestrator.model.service import Service, ServiceSpec, TaskSpec
 from orchestrator.state import actions as act
 from orchestrator.testing.cluster_backend import (
     FakeClusterBackend,

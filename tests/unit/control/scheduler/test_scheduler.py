@@ -9,11 +9,10 @@ import pytest
 from orchestrator.control.plan import Plan
 from orchestrator.control.scheduler import scheduler
 from orchestrator.control.slots import new_task
+from orchestrator.model.container import ContainerSpec, Mount
 from orchestrator.model.node import Availability, Node, NodeState
 from orchestrator.model.service import (
-    ContainerSpec,
     LogDriver,
-    Mount,
     Placement,
     PortConfig,
     PublishMode,
