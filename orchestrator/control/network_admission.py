@@ -5,6 +5,7 @@ must hold at commit. What swarm mode has and this orchestrator has not is refuse
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 
@@ -27,6 +28,13 @@ _REFUSED_OPTIONS = {
     "com.docker.network.driver.mtu": "the MTU of overlay networks cannot be chosen: it is 1450",
     "com.docker.network.driver.overlay.vxlanid_list": "VXLAN identifiers are chosen by the cluster",
 }
+_NOT_FOR_NETWORKS = (
+    ("this host", IPv4Network("0.0.0.0/8")),
+    ("loopback", IPv4Network("127.0.0.0/8")),
+    ("multicast", IPv4Network("224.0.0.0/4")),
+    ("broadcast and future use", IPv4Network("240.0.0.0/4")),
+)
+"""RFC 6890, what no interface may have; engines make a bridge of whatever they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,10 @@ def admit_network(state: ClusterState, cluster: Cluster, wish: NetworkWish, netw
         if option in _REFUSED_OPTIONS:
             raise InvalidArgument(_REFUSED_OPTIONS[option])
     subnet = _subnet(state, cluster, wish)
+    gateway = _gateway(wish.gateway, subnet)
+    reserved = _reserved(wish.reserved_addresses, subnet, gateway)
+    kept = [gateway] if gateway else []
+    kept += [address for _, address in reserved]
     return Network(
         id=network_id,
         name=wish.name,
@@ -66,10 +78,20 @@ def admit_network(state: ClusterState, cluster: Cluster, wish: NetworkWish, netw
         internal=wish.internal,
         labels=wish.labels,
         options=wish.options,
-        gateway=_gateway(wish.gateway, subnet),
-        address_range=_address_range(wish.address_range, subnet),
-        reserved_addresses=_reserved(wish.reserved_addresses, subnet),
+        gateway=gateway,
+        address_range=_address_range(wish.address_range, subnet, kept),
+        reserved_addresses=reserved,
     )
+
+
+def check_node_address(state: ClusterState, address: str) -> None:
+    """Raise `InvalidArgument` when some network's subnet holds the address, so that no node there would be reached."""
+    for network in state.networks.values():
+        if IPv4Address(address) in IPv4Network(network.subnet):
+            raise InvalidArgument(
+                f"the node's address {address} is within {network.subnet}, the subnet of network {network.name}: "
+                "choose another address (--advertise-addr) or other address pools (init --default-addr-pool)"
+            )
 
 
 def _check_name(name: str) -> None:
@@ -94,41 +116,60 @@ def _subnet(state: ClusterState, cluster: Cluster, wish: NetworkWish) -> str:
     subnet = _parse_subnet("subnet", wish.subnet)
     if subnet.prefixlen > SMALLEST_SUBNET:
         raise InvalidArgument(f"invalid subnet {wish.subnet}: an overlay network needs at least a /{SMALLEST_SUBNET}")
+    for use, kept in _NOT_FOR_NETWORKS:
+        if subnet.overlaps(kept):
+            raise InvalidArgument(f"invalid subnet {wish.subnet}: {kept} is kept for {use}")
+    for node in state.nodes.values():
+        if node.address and IPv4Address(node.address) in subnet:
+            raise InvalidArgument(
+                f"invalid subnet {wish.subnet}: node {node.description.hostname} has the address {node.address}, "
+                "and would not be reached any more"
+            )
     if any(overlaps(str(subnet), network.subnet) for network in state.networks.values()):
         raise Forbidden("Pool overlaps with other one on this address space")
     return str(subnet)
 
 
 def _gateway(text: str, subnet: str) -> str:
-    if not text:
-        return ""
-    try:
-        gateway = IPv4Address(text)
-    except AddressValueError as error:
-        raise InvalidArgument(f"invalid gateway {text}: invalid address") from error
-    if gateway not in IPv4Network(subnet):
-        raise InvalidArgument(f"no matching subnet for gateway {text}")
-    return str(gateway)
+    return _address("gateway", text, subnet) if text else ""
 
 
-def _address_range(text: str, subnet: str) -> str:
+def _address_range(text: str, subnet: str, taken: Iterable[str]) -> str:
     if not text:
         return ""
     part = _parse_subnet("ip-range", text)
-    if not part.subnet_of(IPv4Network(subnet)):
+    whole = IPv4Network(subnet)
+    if not part.subnet_of(whole):
         raise InvalidArgument(f"no matching subnet for range {text}")
+    # The first address is nobody's: Docker's custom has the gateway there.
+    ends = (whole[0], whole[1], whole[-1])
+    unusable = {*ends, *map(IPv4Address, taken)}
+    if part.num_addresses <= len(unusable) and unusable.issuperset(part):
+        raise InvalidArgument(f"invalid ip-range {text}: no address of it can be given out")
     return str(part)
 
 
-def _reserved(pairs: Labels, subnet: str) -> Labels:
+def _reserved(pairs: Labels, subnet: str, gateway: str) -> Labels:
+    taken = {gateway}
     for _, text in pairs:
-        try:
-            is_within = IPv4Address(text) in IPv4Network(subnet)
-        except AddressValueError as error:
-            raise InvalidArgument(f"invalid auxiliary address {text}: invalid address") from error
-        if not is_within:
-            raise InvalidArgument(f"no matching subnet for aux-address {text}")
+        address = _address("auxiliary address", text, subnet)
+        if address in taken:
+            raise Forbidden(f"auxiliary address {text}: Address already in use")
+        taken.add(address)
     return pairs
+
+
+def _address(what: str, text: str, subnet: str) -> str:
+    whole = IPv4Network(subnet)
+    try:
+        address = IPv4Address(text)
+    except AddressValueError as error:
+        raise InvalidArgument(f"invalid {what} {text}: invalid address") from error
+    if address not in whole:
+        raise InvalidArgument(f"no matching subnet for {what.replace('auxiliary address', 'aux-address')} {text}")
+    if address in (whole.network_address, whole.broadcast_address):
+        raise InvalidArgument(f"invalid {what} {text}: it is the first or the last address of {subnet}")
+    return str(address)
 
 
 def _parse_subnet(what: str, text: str) -> IPv4Network:

@@ -72,6 +72,8 @@ def _validate_task(task: TaskSpec) -> None:
             raise InvalidArgument("TaskSpec: max replicas per node cannot be negative")
     if any(reference.driver_options for reference in task.networks):
         raise NotSupported("driver options of a network attachment are not supported")
+    if any("" in reference.aliases for reference in task.networks):
+        raise InvalidArgument("TaskSpec: network alias must not be empty")
     validate_references(task.container)
     validate_container(_example(task))
 

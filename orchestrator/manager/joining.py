@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from orchestrator import clock
+from orchestrator.control.network_admission import check_node_address
 from orchestrator.interfaces import Store
 from orchestrator.manager import authority
 from orchestrator.manager.leaving import Leaving
@@ -123,6 +124,7 @@ class Joining:
         node_id = authority.node_id_for(wanted.certificate_request)
         node = self._store.state.nodes.get(node_id)
         if node is None:
+            check_node_address(self._store.state, wanted.address)
             await self._leaving.replaced(wanted.address)
             node = _new_node(node_id, role, wanted)
             await self._store.propose((AddNode(node),))

@@ -56,11 +56,12 @@ class AddressPool:
         return self.next() if offset is None else self._take(offset)
 
     def highest_block(self, prefix_length: int) -> str | None:
-        """The highest subnet of that size without a taken address; None when there is none."""
+        """The highest subnet of that size without a taken address, in the user's range; None when there is none."""
         size = 1 << (32 - prefix_length)
-        for offset in range(self._size - size, -1, -size):
-            # The subnet's broadcast address may be in it: engines never give that out.
-            if self._taken.isdisjoint(range(offset, min(offset + size, self._size - 1))):
+        for offset in range(self._start + self._count - size, self._start - 1, -size):
+            # The subnet's broadcast address may be in it, if not alone: engines never give that out.
+            usable = range(offset, min(offset + size, self._size - 1))
+            if usable and self._taken.isdisjoint(usable):
                 block = ipaddress.IPv4Network((self._first + offset, prefix_length))
                 self._take_block(block)
                 return str(block)

@@ -17,7 +17,7 @@ _LARGEST_RANGE = 26
 
 
 def attachment_prefix_length(subnet: str) -> int:
-    """Size of each node's share of an attachable network, for containers that are started by hand.
+    """Size of each node's share of an attachable network, or of its range, for containers that are started by hand.
 
     A 32nd of the subnet, but 64 addresses at most and 8 at least, or an 8th of a subnet that has fewer than 64: a /24
     gives each node 8, a /16 gives 64. So a /24 has room for 20 nodes with some 70 tasks; a larger cluster wants a
@@ -87,7 +87,8 @@ def missing_gateways(state: ClusterState, nodes: Iterable[Node]) -> Gateways:
                 # A full network leaves the node without it; its tasks there say so when they get no address.
                 are_wanting = True
                 continue
-            block = pool.highest_block(attachment_prefix_length(network.subnet)) if network.attachable else None
+            length = attachment_prefix_length(network.address_range or network.subnet)
+            block = pool.highest_block(length) if network.attachable else None
             actions.append(SetNodeGateway(node.id, network.id, address, block or ""))
         actions.extend(RemoveNodeGateway(node.id, network_id) for network_id in have if network_id not in carried)
     return Gateways(tuple(actions), are_wanting)

@@ -11,6 +11,7 @@ from orchestrator.model.errors import BadConstraint, InvalidArgument, NotSupport
 from orchestrator.model.service import (
     EndpointMode,
     EndpointSpec,
+    NetworkReference,
     Placement,
     PortConfig,
     PublishMode,
@@ -94,6 +95,10 @@ def test_specs_that_are_fine(spec: ServiceSpec) -> None:
         (replace(SPEC, name="a.b"), "name must be valid as a DNS name component"),
         (replace(SPEC, name="a\n"), "name must be valid as a DNS name component"),
         (replace(SPEC, name="a" * 64), "name must be 63 characters or fewer"),
+        (
+            replace(SPEC, task=replace(SPEC.task, networks=(NetworkReference("n", ("shop", "")),))),
+            "TaskSpec: network alias must not be empty",
+        ),
         (with_container(image=""), "ContainerSpec: image reference must be provided"),
         (with_container(dns=DNSConfig(("bogus",))), "ContainerSpec: bogus is not an ip address"),
         (with_container(dns=DNSConfig(("10.0.0.1\n",))), "ContainerSpec: 10.0.0.1\n is not an ip address"),

@@ -13,8 +13,9 @@ from orchestrator.manager.joining import Joining
 from orchestrator.manager.leaving import Leaving
 from orchestrator.model.cluster import ClusterSpec
 from orchestrator.model.joining import JoinReply, JoinRequest
+from orchestrator.model.network import Network
 from orchestrator.model.node import Node, NodeDescription, NodeRole, NodeState
-from orchestrator.state.actions import CreateCluster, SetNodeState
+from orchestrator.state.actions import CreateCluster, CreateNetwork, SetNodeState
 from orchestrator.testing.memory_store import MemoryStore
 
 CLUSTER = authority.found("c1", ClusterSpec(), clock.now())
@@ -127,3 +128,17 @@ def test_a_node_that_names_no_address_is_refused() -> None:
             assert not store.state.nodes
 
         asyncio.run(scenario())
+
+
+def test_a_node_that_a_network_would_hide_is_refused() -> None:
+    async def scenario() -> None:
+        store = await founded()
+        await store.propose((CreateNetwork(Network("w", "webnet", "10.1.0.0/24", 4097)),))
+        ((status, text),) = await ask(store, a_request())
+        assert (status, text.partition(":")[0]) == (
+            400,
+            "the node's address 10.1.0.5 is within 10.1.0.0/24, the subnet of network webnet",
+        )
+        assert not store.state.nodes
+
+    asyncio.run(scenario())
