@@ -27,7 +27,7 @@ from orchestrator.interfaces import Adapters
 from orchestrator.model.errors import Unavailable
 from orchestrator.network.connections import NamespaceConnections
 from orchestrator.network.data_plane import KernelDataPlane
-from orchestrator.network.dns_forwarding import Forwarder, node_resolvers
+from orchestrator.network.dns_forwarding import Forwarder, NodeResolvers
 from orchestrator.network.dns_server import NameServer
 from orchestrator.network.gossip import GossipNode
 from orchestrator.swarm_node import SwarmNode
@@ -72,7 +72,7 @@ async def serving(config: Config) -> AsyncIterator[SwarmNode]:
         client = EngineClient(str(config.engine_socket))
         stack.push_async_callback(client.close)
         await _wait_engine(client)
-        names = NameServer(Forwarder(node_resolvers()))
+        names = NameServer(Forwarder(NodeResolvers()))
         stack.push_async_callback(names.close)
         resolver_files = ResolverFiles(config.state_directory / "resolvers")
         networks = DockerBridgeNetworks(client)

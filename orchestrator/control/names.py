@@ -31,7 +31,8 @@ def names_for(state: ClusterState, node: Node, common: CommonNames | None = None
     if not carried:
         return ()
     own = sorted((task for task in state.tasks_on_node(node.id) if _is_here(task)), key=lambda task: task.id)
-    return tuple(_with_clients(names, own) for names in carried)
+    clients = [(task, _is_confined(state, task)) for task in own]
+    return tuple(_with_clients(names, clients) for names in carried)
 
 
 def common_names(state: ClusterState) -> CommonNames:
@@ -72,9 +73,20 @@ def _network_names(network: Network, services: list[NamedService], tasks: list[t
     )
 
 
-def _with_clients(names: NetworkNames, own: list[Task]) -> NetworkNames:
-    placed = [(task, a.address) for task in own for a in task.attachments if a.network_id == names.network_id]
-    return replace(names, clients=tuple(NameClient(task.id, address, _nameservers(task)) for task, address in placed))
+def _with_clients(names: NetworkNames, own: list[tuple[Task, bool]]) -> NetworkNames:
+    """`own`: the node's tasks, and whether they are confined."""
+    clients = (
+        NameClient(task.id, attachment.address, _nameservers(task), is_confined)
+        for task, is_confined in own
+        for attachment in task.attachments
+        if attachment.network_id == names.network_id
+    )
+    return replace(names, clients=tuple(clients))
+
+
+def _is_confined(state: ClusterState, task: Task) -> bool:
+    networks = (state.networks.get(attachment.network_id) for attachment in task.attachments)
+    return all(network is not None and network.internal for network in networks)
 
 
 def _named_services(state: ClusterState, service: Service) -> list[tuple[str, NamedService]]:

@@ -1,6 +1,6 @@
 """What each node's data plane and agent should have, derived from the state: a whole, never a difference."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.control.names import CommonNames, names_for
@@ -48,6 +48,15 @@ def tasks_for(state: ClusterState, node_id: str) -> tuple[Task, ...]:
 
 def balanced_services(state: ClusterState) -> tuple[BalancedService, ...]:
     """Services that publish ports in the mesh or have a virtual address, and what still drains, by service id."""
+    return tuple(
+        service
+        for service in reached_services(state)
+        if service.ports or service.virtual_addresses or service.draining or service.lingering
+    )
+
+
+def reached_services(state: ClusterState) -> Iterator[BalancedService]:
+    """All services by id, those too whose tasks are found by their names alone and by no balancer."""
     groups = {service_id: _Reached() for service_id in state.services}
     for service_id, reached in groups.items():
         for task in state.tasks_of_service(service_id):
@@ -57,12 +66,7 @@ def balanced_services(state: ClusterState) -> tuple[BalancedService, ...]:
         groups.setdefault(task.service_id, _Reached()).draining.append(task)
     for task in state.stopping_tasks:
         groups.setdefault(task.service_id, _Reached()).lingering.append(task)
-    found = (_balanced(state, service_id, groups[service_id]) for service_id in sorted(groups))
-    return tuple(
-        service
-        for service in found
-        if service.ports or service.virtual_addresses or service.draining or service.lingering
-    )
+    return (_balanced(state, service_id, groups[service_id]) for service_id in sorted(groups))
 
 
 @dataclass(slots=True)

@@ -43,6 +43,8 @@ class NameClient:
     """Its questions come from here."""
     nameservers: tuple[str, ...] = ()
     """The user's own resolvers (`--dns`) for names outside the cluster; empty = the node's."""
+    is_confined: bool = False
+    """All its networks are internal: it has no way out, and is told nothing of the outside."""
 
 
 @dataclass(frozen=True, slots=True)

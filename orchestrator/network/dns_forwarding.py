@@ -1,13 +1,14 @@
 """Questions about the outside: passed on to real resolvers byte for byte, and their answers back.
 
 Each question goes out from a socket of its own, connected to one resolver: the kernel picks the port and drops what
-others send. Every wait has a deadline and the number of questions under way a limit, so a dead resolver costs its
-askers their time and nobody else's.
+others send. Every wait has a deadline, and the questions under way a limit for each asker and for all, so a dead
+resolver costs its askers their time and nobody else's.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.network.dns_messages import MAX_STREAM_BYTES, Question, is_answer_to, is_failure
@@ -20,51 +21,81 @@ RESOLVER_DEADLINE_S = 2.0
 MAX_RESOLVERS = 2
 """Resolvers tried for a question."""
 MAX_UNDER_WAY = 256
+MAX_UNDER_WAY_OF_ONE = 32
+"""Of one asker: what it asks in vain must not take all the room there is."""
 DNS_PORT = 53
 
 
-def node_resolvers(path: Path = Path("/etc/resolv.conf")) -> tuple[str, ...]:
-    """The resolvers this node asks itself; none when it has no such file."""
-    try:
-        return nameservers_in(path.read_text("utf-8", "replace"))
-    except OSError as error:
-        logger.warning("names outside the cluster will not be found: %s", error)
-        return ()
+class NodeResolvers:
+    """The resolvers this node asks itself, by a resolv.conf(5) file: read again whenever it has changed."""
+
+    def __init__(self, path: Path = Path("/etc/resolv.conf")) -> None:
+        self._path = path
+        self._changed_at: int | None = None
+        self._addresses: tuple[str, ...] = ()
+
+    def __call__(self) -> tuple[str, ...]:
+        """Their addresses; none while there is no such file."""
+        try:
+            changed_at = self._path.stat().st_mtime_ns
+            if changed_at != self._changed_at:
+                self._addresses = nameservers_in(self._path.read_text("utf-8", "replace"))
+                self._changed_at = changed_at
+        except OSError as error:
+            logger.warning("names outside the cluster are not found: %s", error)
+            return ()
+        return self._addresses
 
 
 class Forwarder:
-    """Asks resolvers by their addresses. `resolvers` are the node's own, for askers that bring none."""
+    """Asks resolvers by their addresses. `resolvers` says which are the node's own, for askers that bring none."""
 
     def __init__(
         self,
-        resolvers: Sequence[str] = (),
+        resolvers: Callable[[], Sequence[str]],
         *,
         port: int = DNS_PORT,
         deadline_s: float = RESOLVER_DEADLINE_S,
         max_under_way: int = MAX_UNDER_WAY,
+        max_under_way_of_one: int = MAX_UNDER_WAY_OF_ONE,
     ) -> None:
-        self._resolvers = tuple(resolvers)
+        self._resolvers = resolvers
         self._port = port
         self._deadline_s = deadline_s
         self._max_under_way = max_under_way
-        self._under_way = 0
+        self._max_under_way_of_one = max_under_way_of_one
+        self._under_way: Counter[str] = Counter()
+        """By asker."""
+        self._refused: set[str] = set()
+        """Askers of whom the log says so already: a line for each refusal would be as many as the questions."""
 
     async def ask(
-        self, question: Question, nameservers: Sequence[str], avoid: Sequence[str], *, stream: bool
+        self, question: Question, asker: str, nameservers: Sequence[str], avoid: Sequence[str], *, stream: bool
     ) -> bytes | None:
         """The first useful answer of the asker's nameservers, or else of the node's; None when there is none.
 
-        `avoid` are our own addresses, which must not be asked. `stream`: over TCP, as the client asked.
+        `asker` is its address. `avoid` are our own, which must not be asked. `stream`: over TCP, as the client asked.
         """
-        if self._under_way >= self._max_under_way:
-            logger.warning("too many questions about the outside under way", extra={"limit": self._max_under_way})
+        if not self._has_room(asker):
             return None
-        usable = [resolver for resolver in nameservers or self._resolvers if resolver not in avoid]
-        self._under_way += 1
+        usable = [resolver for resolver in nameservers or self._resolvers() if resolver not in avoid]
+        self._under_way[asker] += 1
         try:
             return await self._first_useful(question, usable[:MAX_RESOLVERS], stream=stream)
         finally:
-            self._under_way -= 1
+            self._under_way[asker] -= 1
+            if not self._under_way[asker]:
+                del self._under_way[asker]
+                self._refused.discard(asker)
+
+    def _has_room(self, asker: str) -> bool:
+        under_way = self._under_way[asker]
+        if under_way < self._max_under_way_of_one and self._under_way.total() < self._max_under_way:
+            return True
+        if under_way and asker not in self._refused:
+            self._refused.add(asker)
+            logger.warning("too many questions about the outside under way", extra={"asker": asker, "own": under_way})
+        return False
 
     async def _first_useful(self, question: Question, resolvers: Sequence[str], *, stream: bool) -> bytes | None:
         failure: bytes | None = None

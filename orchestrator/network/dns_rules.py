@@ -10,8 +10,8 @@ gateway it asked. Names, in the order they are looked up, alone or followed by `
 
 A service's name exists as long as the service: with no task it has no addresses, rather than not being. Ours alone,
 and so nonexistent when they are unknown, are names of one label, `tasks.<label>`, names ending in a network's name or a
-task id, and addresses of the cluster's networks. All else is outside and asked elsewhere. Names of a network the asker
-is not on do not exist for it.
+task id, and addresses of the cluster's networks. All else is outside and asked elsewhere, but not for an asker that is
+on internal networks alone. Names of a network the asker is not on do not exist for it.
 
 Pure: no wire format, no sockets.
 """
@@ -50,6 +50,8 @@ class Outcome(Enum):
     NO_SUCH_NAME = auto()
     OUTSIDE = auto()
     """Not for us to say: ask the resolvers of the outside."""
+    NO_WAY_OUT = auto()
+    """Outside, and the asker has no way there: by names, too, nothing is to leave an internal network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,12 @@ class Asker:
     """Networks it is on, searched in this order."""
     nameservers: tuple[str, ...] = ()
     """Its own resolvers of the outside; empty = the node's."""
+    is_confined: bool = False
+    """It is on internal networks alone."""
 
 
 _OUTSIDE = Answer(Outcome.OUTSIDE)
+_NO_WAY_OUT = Answer(Outcome.NO_WAY_OUT)
 _NO_SUCH_NAME = Answer(Outcome.NO_SUCH_NAME)
 
 
@@ -114,6 +119,7 @@ class NameTable:
     def __init__(self, configuration: NetworkConfiguration) -> None:
         self._zones = {names.network_id: _Zone(names) for names in configuration.names}
         self._subnets = [ipaddress.IPv4Network(network.subnet) for network in configuration.networks]
+        self._internal = {network.network_id for network in configuration.networks if network.internal}
         self._clients = _clients(configuration.names)
         self.gateways = {
             network.network_id: network.gateway
@@ -124,11 +130,14 @@ class NameTable:
 
     def asker(self, source: str, network_id: str) -> Asker:
         """Who asks from that address, at the gateway of that network."""
-        return self._clients.get(source) or Asker((network_id,))
+        return self._clients.get(source) or Asker((network_id,), is_confined=network_id in self._internal)
 
     def answer(self, asker: Asker, name: str, record_type: RecordType) -> Answer:
         """What the asker is to be told of the name, which has no final dot. Their order means nothing."""
-        sought = name.lower()
+        answer = self._answer(asker, name.lower(), record_type)
+        return _NO_WAY_OUT if answer.outcome is Outcome.OUTSIDE and asker.is_confined else answer
+
+    def _answer(self, asker: Asker, sought: str, record_type: RecordType) -> Answer:
         zones = [self._zones[network_id] for network_id in asker.network_ids if network_id in self._zones]
         if sought.endswith(_REVERSE_SUFFIX):
             return self._reverse(zones, sought, record_type)
@@ -165,7 +174,9 @@ def _clients(all_names: Sequence[NetworkNames]) -> dict[str, Asker]:
         for client in names.clients:
             networks.setdefault(client.task_id, []).append(names.network_id)
     return {
-        client.address: Asker(tuple(_first(networks[client.task_id], names.network_id)), client.nameservers)
+        client.address: Asker(
+            tuple(_first(networks[client.task_id], names.network_id)), client.nameservers, client.is_confined
+        )
         for names in all_names
         for client in names.clients
     }

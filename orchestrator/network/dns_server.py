@@ -7,6 +7,7 @@ questions under way, sizes and waits have limits.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -28,8 +29,12 @@ from orchestrator.network.dns_rules import NameTable, Outcome
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 128
+MAX_CONNECTIONS_OF_ONE = 16
+"""Of one client: it keeps them as long as it goes on asking, and others need theirs for long answers."""
 IDLE_DEADLINE_S = 10.0
 """Of a connection: for the next question to come, whole, and for an answer to be taken."""
+RETRY_INTERVAL_S = 5.0
+"""Before it tries again to listen where it could not: another server of the node's may have had the port."""
 
 Exchange = Callable[[bytes, str], Awaitable[bytes | None]]
 """(message, address of the asker) -> the reply, if there is to be one."""
@@ -38,8 +43,8 @@ Exchange = Callable[[bytes, str], Awaitable[bytes | None]]
 class NameServer:
     """Serves what the last applied configuration says.
 
-    `forwarder` knows the outside. One that cannot listen says so in the log and tries again at the next `apply`: a
-    server that is not there gives no stale answers, so a node need not hold the cluster's changes back for it.
+    `forwarder` knows the outside. One that cannot listen says so in the log and goes on trying: a server that is not
+    there gives no stale answers, so a node need not hold the cluster's changes back for it.
     """
 
     def __init__(
@@ -48,36 +53,64 @@ class NameServer:
         *,
         port: int = DNS_PORT,
         max_connections: int = MAX_CONNECTIONS,
+        max_connections_of_one: int = MAX_CONNECTIONS_OF_ONE,
         idle_deadline_s: float = IDLE_DEADLINE_S,
+        retry_interval_s: float = RETRY_INTERVAL_S,
     ) -> None:
         self._forwarder = forwarder
         self._port = port
-        self._connections = _Connections(max_connections, idle_deadline_s)
+        self._retry_interval_s = retry_interval_s
+        self._connections = _Connections(max_connections, max_connections_of_one, idle_deadline_s)
         self._table = NameTable(NetworkConfiguration())
+        self._gateways: dict[str, str] = {}
+        """Where to listen, by network id."""
         self._listeners: dict[str, _Listener] = {}
         """By network id."""
+        self._turn = asyncio.Lock()
+        """One change of the listeners at a time."""
+        self._retry: asyncio.Task[None] | None = None
         self._forwarding: set[asyncio.Task[None]] = set()
 
     async def apply(self, configuration: NetworkConfiguration, *, not_carried: Collection[str] = ()) -> None:
         """Answer by this configuration from now on, at exactly its gateways, less those of networks not carried."""
         self._table = NameTable(configuration)
-        gateways = {
+        self._gateways = {
             network_id: gateway for network_id, gateway in self._table.gateways.items() if network_id not in not_carried
         }
-        for network_id, listener in list(self._listeners.items()):
-            if gateways.get(network_id) != listener.gateway:
-                del self._listeners[network_id]
-                listener.close()
-        for network_id, gateway in gateways.items():
-            if network_id not in self._listeners:
-                await self._listen(network_id, gateway)
+        await self._listen_where_wanted()
+        if self._is_wanting and self._retry is None:
+            self._retry = asyncio.get_running_loop().create_task(self._try_again())
+
+    @property
+    def _is_wanting(self) -> bool:
+        """Whether it should listen where it does not."""
+        return not self._gateways.keys() <= self._listeners.keys()
+
+    async def _try_again(self) -> None:
+        try:
+            while self._is_wanting:
+                await asyncio.sleep(self._retry_interval_s)
+                await self._listen_where_wanted()
+        finally:
+            self._retry = None
+
+    async def _listen_where_wanted(self) -> None:
+        async with self._turn:
+            for network_id, listener in list(self._listeners.items()):
+                if self._gateways.get(network_id) != listener.gateway:
+                    del self._listeners[network_id]
+                    listener.close()
+            for network_id, gateway in list(self._gateways.items()):
+                if network_id not in self._listeners:
+                    await self._listen(network_id, gateway)
 
     async def close(self) -> None:
         """Stop listening and drop what is under way."""
+        self._gateways = {}
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
-        under_way = [*self._forwarding, *self._connections.tasks]
+        under_way = [*self._forwarding, *self._connections.tasks, *([self._retry] if self._retry else [])]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
@@ -150,12 +183,14 @@ class NameServer:
         answer = self._table.answer(asker, question.name, question.record_type)
         if answer.outcome is Outcome.OUTSIDE:
             return None
+        if answer.outcome is Outcome.NO_WAY_OUT:
+            return write_failure(question)
         return write_answer(question, answer, max_bytes=max_bytes)
 
     async def _forwarded(self, network_id: str, question: Question, source: str, *, stream: bool) -> bytes:
         nameservers = self._table.asker(source, network_id).nameservers
         avoid: Sequence[str] = tuple(self._table.gateways.values())
-        reply = await self._forwarder.ask(question, nameservers, avoid, stream=stream)
+        reply = await self._forwarder.ask(question, source, nameservers, avoid, stream=stream)
         return write_failure(question) if reply is None else reply
 
 
@@ -194,8 +229,11 @@ class _Datagrams(asyncio.DatagramProtocol):
 class _Connections:
     """Clients that ask over TCP (RFC 7766): one question after the other, until they have no more."""
 
-    def __init__(self, limit: int, idle_deadline_s: float) -> None:
+    def __init__(self, limit: int, limit_of_one: int, idle_deadline_s: float) -> None:
         self._limit = limit
+        self._limit_of_one = limit_of_one
+        self._clients: Counter[str] = Counter()
+        """By address."""
         self._idle_deadline_s = idle_deadline_s
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -203,20 +241,26 @@ class _Connections:
         """Answer a client until it hangs up, falls silent, or sends what is no question."""
         task = asyncio.current_task()
         assert task is not None
-        if len(self.tasks) >= self._limit:
+        client = str(writer.get_extra_info("peername")[0])
+        if len(self.tasks) >= self._limit or self._clients[client] >= self._limit_of_one:
             writer.close()
             return
         self.tasks.add(task)
+        self._clients[client] += 1
         try:
-            await self._converse(reader, writer, exchange)
+            await self._converse(reader, writer, exchange, client)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             logger.debug("a client's connection ended: %r", error)
         finally:
             self.tasks.discard(task)
+            self._clients[client] -= 1
+            if not self._clients[client]:
+                del self._clients[client]
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, exchange: Exchange) -> None:
-        source = str(writer.get_extra_info("peername")[0])
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, exchange: Exchange, source: str
+    ) -> None:
         while True:
             async with asyncio.timeout(self._idle_deadline_s):
                 length = int.from_bytes(await reader.readexactly(2), "big")

@@ -119,6 +119,19 @@ def test_a_node_gets_the_networks_it_carries_and_its_own_askers() -> None:
     assert names_for(scene.state, scene.state.node("n2")) == ()
 
 
+@pytest.mark.parametrize(
+    ("networks", "is_confined"), [(("inner",), True), (("inner", "net1"), False), (("inner", "mesh"), False)]
+)
+def test_a_task_is_confined_where_all_its_networks_are_internal(networks: tuple[str, ...], is_confined: bool) -> None:
+    scene = Named()
+    scene.apply(CreateNetwork(Network("inner", "inner", "10.0.2.0/24", 4098, internal=True)))
+    attachments = tuple(NetworkAttachment(network_id, f"10.0.{n}.5") for n, network_id in enumerate(networks))
+    scene.task(scene.service(), 5, attachments=attachments)
+    node = replace(scene.state.node("n1"), gateways=(("inner", "10.0.2.2"),))
+    (names,) = names_for(scene.state, node)
+    assert names.clients == (NameClient("task5", "10.0.0.5", is_confined=is_confined),)
+
+
 def test_the_meshs_own_network_has_no_names() -> None:
     scene = Named()
     scene.task(scene.service(), 4)

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.control.allocator.addresses import AddressPool
 from orchestrator.control.allocator.networks import attachment_prefix_length, free_subnet
 from orchestrator.control.loop import PLANNERS, reconcile
-from orchestrator.control.network_configuration import balanced_services, configuration_for
+from orchestrator.control.network_configuration import balanced_services, configuration_for, reached_services
 from orchestrator.control.service_admission import admit_rollback
 from orchestrator.model.cluster import Cluster
 from orchestrator.model.errors import AlreadyExists, FailedPrecondition, Forbidden, NotFound
@@ -78,6 +78,10 @@ def test_by_name_alone_there_is_no_virtual_address(scene: Scene) -> None:
     serve(scene, service)
     assert scene.state.service(service.id).virtual_addresses == ()
     assert balanced_services(scene.state) == ()
+    (reached,) = reached_services(scene.state)
+    assert [endpoint.address_on("front-id") for endpoint in reached.endpoints] == [
+        task.attachments[0].address for task in scene.state.tasks_of_service(service.id)
+    ]
 
 
 def test_only_nodes_with_tasks_carry_a_network_and_give_it_back(scene: Scene) -> None:
@@ -112,6 +116,25 @@ def test_every_node_carries_an_attachable_network_with_a_share_of_its_own(scene:
 )
 def test_shares_follow_the_size_of_the_subnet(subnet: str, length: int) -> None:
     assert attachment_prefix_length(subnet) == length
+
+
+def shares_of(network: Network, nodes: int) -> list[str]:
+    """What each of so many nodes gives to containers that are started by hand; empty where there is nothing."""
+    scene = Scene([a_node(f"n{number}") for number in range(nodes)])
+    settle(scene)
+    scene.apply(CreateNetwork(network))
+    settle(scene)
+    return [dict(node.attachment_ranges).get(network.id, "") for node in scene.state.nodes.values()]
+
+
+def test_shares_of_the_smallest_subnet_are_one_address_each_and_never_the_last() -> None:
+    network = replace(a_network(attachable=True), subnet="10.1.3.0/29")
+    assert shares_of(network, 2) == ["10.1.3.6/32", "10.1.3.5/32"]
+
+
+def test_shares_are_of_the_users_range() -> None:
+    network = a_network(attachable=True, address_range="10.1.1.64/26")
+    assert shares_of(network, 2) == ["10.1.1.120/29", "10.1.1.112/29"]
 
 
 def test_nobody_gets_what_the_user_keeps_or_leaves_the_users_range() -> None:

@@ -1,9 +1,13 @@
 """What is answered to whom, without a wire."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from orchestrator.model.names import NameClient, NamedService, NamedTask, NetworkNames
 from orchestrator.model.network import AttachedNetwork, NetworkConfiguration
+from orchestrator.network.dns_forwarding import NodeResolvers
 from orchestrator.network.dns_rules import Answer, Asker, NameTable, Outcome, RecordType, nameservers_in
 
 TASK_1 = "web.1.aaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -156,6 +160,14 @@ def test_another_container_sees_the_network_it_asks_on() -> None:
     assert addresses("web", TABLE.asker("10.0.2.77", "net2")) == ("10.0.2.100",)
 
 
+def test_the_outside_is_no_business_of_what_is_on_internal_networks_alone() -> None:
+    confined = Asker(("net1",), is_confined=True)
+    assert addresses("web", confined) == ("10.0.1.100",)
+    assert ask("nobody", confined) == NOBODY
+    for name in ("example.com", "8.8.8.8.in-addr.arpa", ""):
+        assert ask(name, confined).outcome is Outcome.NO_WAY_OUT
+
+
 def test_there_is_a_server_on_named_networks_only() -> None:
     assert TABLE.gateways == {"net1": "10.0.1.2", "net2": "10.0.2.2"}
 
@@ -170,3 +182,15 @@ def test_the_nodes_resolvers_are_read() -> None:
         "nameserver 1.1.1.1\nnameserver 2.2.2.2\n"
     )
     assert nameservers_in(text) == ("127.0.0.11", "fd00::1", "1.1.1.1")
+
+
+def test_changed_resolvers_are_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "resolv.conf"
+    resolvers = NodeResolvers(file)
+    assert resolvers() == ()
+    for number, address in enumerate(("1.1.1.1", "2.2.2.2")):
+        file.write_text(f"nameserver {address}\n")
+        os.utime(file, (number, number))
+        assert resolvers() == (address,)
+    file.unlink()
+    assert resolvers() == ()

@@ -25,12 +25,21 @@ from orchestrator.network.dns_messages import Malformed, read_question
 from orchestrator.network.dns_server import NameServer
 
 GATEWAY = "127.0.0.1"
+INNER_GATEWAY = "127.0.0.3"
+CONFINED = "127.0.0.4"
 RESOLVER = "127.0.0.9"
+SILENT = "127.0.0.10"
 DEADLINE_S = 5.0
 MANY = tuple(f"10.0.1.{number}" for number in range(1, 121))
 
 
 def configuration(revision: int = 1, *, web: tuple[str, ...] = ("10.0.1.5", "10.0.1.6")) -> NetworkConfiguration:
+    inner = NetworkNames(
+        "net2",
+        "inner",
+        (NamedService("vault", "10.0.2.100", ()),),
+        clients=(NameClient("t2", CONFINED, is_confined=True),),
+    )
     names = NetworkNames(
         "net1",
         "webnet",
@@ -38,8 +47,11 @@ def configuration(revision: int = 1, *, web: tuple[str, ...] = ("10.0.1.5", "10.
         tuple(NamedTask(f"web.{n}.task", address) for n, address in enumerate(web)),
         (NameClient("t1", "127.0.0.2", (RESOLVER,)),),
     )
-    network = AttachedNetwork("net1", "webnet", "10.0.1.0/24", 4097, GATEWAY)
-    return NetworkConfiguration(revision, networks=(network,), names=(names,))
+    networks = (
+        AttachedNetwork("net1", "webnet", "10.0.1.0/24", 4097, GATEWAY),
+        AttachedNetwork("net2", "inner", "10.0.2.0/24", 4098, INNER_GATEWAY, internal=True),
+    )
+    return NetworkConfiguration(revision, networks=networks, names=(names, inner))
 
 
 def free_port() -> int:
@@ -90,12 +102,14 @@ class Rig:
     def __init__(self, server: NameServer, port: int, outside: Outside) -> None:
         self.server, self.port, self.outside = server, port, outside
 
-    async def udp(self, name: str, kind: str = "A", *, source: str = "", **options: Any) -> dns.message.Message:
+    async def udp(
+        self, name: str, kind: str = "A", *, source: str = "", at: str = GATEWAY, **options: Any
+    ) -> dns.message.Message:
         query = dns.message.make_query(name, kind, **options)
-        return await dns.asyncquery.udp(query, GATEWAY, DEADLINE_S, self.port, source=source or None)
+        return await dns.asyncquery.udp(query, at, DEADLINE_S, self.port, source=source or None)
 
-    async def tcp(self, name: str, kind: str = "A") -> dns.message.Message:
-        return await dns.asyncquery.tcp(dns.message.make_query(name, kind), GATEWAY, DEADLINE_S, self.port)
+    async def tcp(self, name: str, kind: str = "A", *, at: str = GATEWAY) -> dns.message.Message:
+        return await dns.asyncquery.tcp(dns.message.make_query(name, kind), at, DEADLINE_S, self.port)
 
 
 @asynccontextmanager
@@ -106,7 +120,9 @@ async def serving(outside: Outside | None = None, *, max_under_way: int = 8, **l
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: outside, local_addr=(RESOLVER, port))
     streams = await asyncio.start_server(outside.serve, RESOLVER, port)
-    forwarder = Forwarder((GATEWAY, RESOLVER), port=port, deadline_s=0.2, max_under_way=max_under_way)
+    forwarder = Forwarder(
+        lambda: (GATEWAY, RESOLVER), port=port, deadline_s=0.2, max_under_way=max_under_way, max_under_way_of_one=2
+    )
     server = NameServer(forwarder, port=port, **limits)  # type: ignore[arg-type]
     await server.apply(configuration())
     try:
@@ -211,7 +227,7 @@ def test_the_outside_is_asked_over_the_same_transport() -> None:
 
 def test_a_task_with_nameservers_of_its_own_has_them_asked() -> None:
     async def test(rig: Rig) -> None:
-        rig.server._forwarder._resolvers = ()
+        rig.server._forwarder._resolvers = tuple
         assert (await rig.udp("example.com")).rcode() == dns.rcode.SERVFAIL
         assert addresses(await rig.udp("example.com", source="127.0.0.2")) == ["192.0.2.1"]
 
@@ -221,7 +237,7 @@ def test_a_task_with_nameservers_of_its_own_has_them_asked() -> None:
 @pytest.mark.parametrize("nonsense", ["a..b", "x" * 64, "nul\0"])
 def test_a_resolver_that_is_no_address_is_passed_over(nonsense: str) -> None:
     async def test(rig: Rig) -> None:
-        rig.server._forwarder._resolvers = (nonsense, RESOLVER)
+        rig.server._forwarder._resolvers = lambda: (nonsense, RESOLVER)
         assert addresses(await rig.udp("example.com")) == ["192.0.2.1"]
         assert addresses(await rig.tcp("example.com")) == ["192.0.2.1"]
 
@@ -255,6 +271,46 @@ def test_a_dead_outside_delays_nobody_else() -> None:
         assert len(rig.outside.asked) <= 2
 
     run(test, Outside(None), max_under_way=2)
+
+
+def test_what_one_asks_in_vain_takes_no_room_of_anothers() -> None:
+    async def test(rig: Rig) -> None:
+        rig.server._forwarder._resolvers = lambda: (SILENT,)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind((SILENT, rig.port))
+            in_vain = [asyncio.create_task(rig.udp(f"{number}.example.com")) for number in range(8)]
+            await asyncio.sleep(0)
+            # Its own nameserver answers.
+            assert addresses(await rig.udp("example.com", source="127.0.0.2")) == ["192.0.2.1"]
+            assert {reply.rcode() for reply in await asyncio.gather(*in_vain)} == {dns.rcode.SERVFAIL}
+
+    run(test, max_under_way=4)
+
+
+def test_what_is_confined_to_internal_networks_learns_nothing_of_the_outside() -> None:
+    async def test(rig: Rig) -> None:
+        for source in (CONFINED, ""):
+            assert addresses(await rig.udp("vault", source=source, at=INNER_GATEWAY)) == ["10.0.2.100"]
+            reply = await rig.udp("secret.example.com", source=source, at=INNER_GATEWAY)
+            assert (reply.rcode(), reply.answer) == (dns.rcode.SERVFAIL, [])
+        assert (await rig.tcp("secret.example.com", at=INNER_GATEWAY)).rcode() == dns.rcode.SERVFAIL
+        assert rig.outside.asked == []
+
+    run(test)
+
+
+def test_one_client_has_a_limit_of_its_own() -> None:
+    async def test(rig: Rig) -> None:
+        writers = []
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection(GATEWAY, rig.port, local_addr=("127.0.0.2", 0))
+            writers.append(writer)
+        assert await reader.read() == b""
+        assert addresses(await rig.tcp("web")) == ["10.0.1.100"]
+        for writer in writers:
+            writer.close()
+
+    run(test, max_connections_of_one=1)
 
 
 def test_a_silent_connection_is_ended_and_too_many_are_refused() -> None:
@@ -316,10 +372,14 @@ def test_a_task_asks_at_the_gateways_of_its_networks() -> None:
 
 def test_a_port_that_is_taken_does_not_hold_the_node_back(caplog: pytest.LogCaptureFixture) -> None:
     async def test(rig: Rig) -> None:
-        second = NameServer(Forwarder(), port=rig.port)
-        await second.apply(configuration())
-        await second.close()
+        second = NameServer(Forwarder(tuple), port=rig.port, retry_interval_s=0.01)
+        await second.apply(configuration(web=("10.0.1.7",)))
         assert "no names at 127.0.0.1" in caplog.text
+        await rig.server.close()
+        while not second._listeners:
+            await asyncio.sleep(0.01)
+        assert addresses(await rig.udp("tasks.web")) == ["10.0.1.7"]
+        await second.close()
 
     run(test)
 
