@@ -34,14 +34,14 @@ async def _when_carried(request: web.Request, text: str) -> Network | None:
     began = asyncio.get_running_loop().time()
     while True:
         known = await KnownNetworks.of(request)
-        network = known.find(text)
+        network = await known.meant_by(text)
+        if isinstance(network, dict):
+            return None
         if network is not None:
             _check_attachable(network, text)
             bridge = await known.bridge_of(network)
             if bridge is not None:
                 return network if bridge["Name"] == network.name else None
-        elif await known.of_engine(text) is not None:
-            return None
         waited = asyncio.get_running_loop().time() - began
         if waited >= (CARRY_DEADLINE_S if network is not None else _unheard_deadline(known)):
             return network

@@ -84,6 +84,32 @@ def resolver_text(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) 
     return "".join(f"{line}\n" for line in lines)
 
 
+def lost_settings(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) -> list[str]:
+    """A warning for each thing the request asks for that a container on these networks of the cluster does not get."""
+    found = [
+        f"network-scoped aliases are not supported on network {text}: containers started by hand have no names there"
+        for text, settings in _endpoints(body).items()
+        if isinstance(settings, dict)
+        and settings.get("Aliases")
+        and any(text in (network.name, network.network_id) for network in networks)
+    ]
+    if has_own_resolver(body):
+        return found
+    joined = [network.name for network in networks]
+    if servers := _list(_object(body, "HostConfig"), "Dns"):
+        found.append(
+            f"DNS servers {', '.join(map(str, servers))} are asked only if the name server of network {joined[0]} "
+            "does not answer, which asks the node's"
+        )
+    known = {text for network in networks for text in (network.name, network.network_id)}
+    found += [
+        f"names of containers on network {text} are not resolved in a container that is on network {joined[0]}, too"
+        for text in networks_asked(body)
+        if text not in known
+    ]
+    return found
+
+
 def with_resolver(body: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The request with the file at that path of the node as the container's resolv.conf.
 

@@ -3,7 +3,7 @@
 The engine's bridge networks by which this node carries the cluster's are nobody's business and never shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,17 @@ from aiohttp import web
 from orchestrator.api.backend import ClusterBackend
 from orchestrator.api.context import CONTEXT, Context
 from orchestrator.api.convert.network import network_from_attached, peers_of, resource_of, services_on
-from orchestrator.api.errors import EngineRefusal, ObjectNotFound
+from orchestrator.api.errors import BadRequest, EngineRefusal, ObjectNotFound
 from orchestrator.api.lookup import find_network_in
 from orchestrator.api.wire.common import JSONObject
-from orchestrator.control.network_configuration import balanced_services
-from orchestrator.model.errors import NoLeader
-from orchestrator.model.network import Network
+from orchestrator.control.network_configuration import reached_services
+from orchestrator.model.errors import NoLeader, NotSupported
+from orchestrator.model.network import BalancedService, Network
 
 LABEL_NETWORK_ID = "com.docker.swarm.network.id"
 """Marks the engine's networks that are the node's share of one of the cluster's (`executor.container_rules`)."""
+_NODES_OWN = ("bridge", "host")
+"""Networks of each node that swarm mode lets services join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,30 @@ class KnownNetworks:
         except ObjectNotFound:
             return None
 
+    async def meant_by(self, text: str, scope: str = "") -> Network | JSONObject | None:
+        """What the text means: a network of the cluster, or one of the engine's as the engine shows it; None: nothing.
+
+        A whole id or name on either side comes before the beginning of an id on the other. `scope` ("swarm", "local")
+        asks for one side alone. Raises `BadRequest` when beginnings of several ids fit.
+        """
+        of_swarm = scope in ("", "swarm")
+        if of_swarm:
+            for network in self.networks.values():
+                if text in (network.id, network.name):
+                    return network
+        found = await self.of_engine(text)
+        share_of = ((found or {}).get("Labels") or {}).get(LABEL_NETWORK_ID)
+        if share_of is not None:
+            # By the engine's id, as `docker inspect` of an attached container shows it.
+            return self.networks.get(share_of) if of_swarm else None
+        own = found if found is not None and scope in ("", found["Scope"]) else None
+        if own is not None and text in (own["Id"], own["Name"]):
+            return own
+        begun = self.find(text) if of_swarm else None
+        if own is not None and begun is not None:
+            raise BadRequest(f"network {text} is ambiguous (2 matches found on ID)")
+        return begun or own
+
     async def local(self, params: Mapping[str, str]) -> list[JSONObject]:
         """The engine's own networks. A manager that answers for another node has none."""
         if not self.context.forwards:
@@ -99,11 +125,11 @@ class KnownNetworks:
         if here:
             resource["Containers"] = here
         addresses: dict[str, str] = {}
-        services = self.context.lifecycle.network_configuration.services
+        services: Iterable[BalancedService] = self.context.lifecycle.network_configuration.services
         if self.cluster is not None:
             state = self.cluster.state
             addresses = {node.id: node.address for node in state.nodes.values()}
-            services = balanced_services(state)
+            services = reached_services(state)
             if here:
                 resource["Peers"] = peers_of(network.id, state)
         if verbose and (found := services_on(network.id, services, addresses)):
@@ -114,6 +140,12 @@ class KnownNetworks:
         """Whether a service names the network."""
         services = self.cluster.state.services.values() if self.cluster is not None else ()
         return any(reference.network_id == network.id for s in services for reference in s.spec.task.networks)
+
+
+def refuse_nodes_own(text: str) -> None:
+    """Raise `NotSupported` for a network that services of Docker's swarm mode could join, and these cannot."""
+    if text in _NODES_OWN:
+        raise NotSupported(f"services on network {text} are not supported: publish ports with mode=host instead")
 
 
 def hand_started(bridge: Mapping[str, Any] | None, task_names: frozenset[str]) -> list[str]:

@@ -10,6 +10,7 @@ from orchestrator.api.context import CONTEXT
 from orchestrator.api.errors import BadRequest
 from orchestrator.api.hand_started_rules import (
     has_own_resolver,
+    lost_settings,
     networks_asked,
     networks_joined,
     resolver_text,
@@ -28,7 +29,9 @@ async def create(request: web.Request) -> web.StreamResponse:
     networks = networks_joined(body, context.lifecycle.network_configuration.networks)
     for problem in wrong_addresses(body, networks):
         raise BadRequest(problem)
+    warnings = lost_settings(body, networks) if networks else []
     if networks and not has_own_resolver(body):
         body = with_resolver(body, await context.engine.resolver_file(resolver_text(body, networks)))
     answer = await context.engine.request("POST", "/containers/create", dict(request.query), body)
+    answer["Warnings"] = [*(answer.get("Warnings") or ()), *warnings]
     return json_response(answer, HTTPStatus.CREATED)

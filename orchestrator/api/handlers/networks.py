@@ -17,7 +17,7 @@ from orchestrator.api.context import CONTEXT
 from orchestrator.api.convert.network import resource_of, wish_from_wire
 from orchestrator.api.errors import BadRequest, Conflict, NotAllowed, ObjectNotFound
 from orchestrator.api.hand_started_rules import wrong_address
-from orchestrator.api.known_networks import LABEL_NETWORK_ID, KnownNetworks, hand_started
+from orchestrator.api.known_networks import LABEL_NETWORK_ID, KnownNetworks, hand_started, refuse_nodes_own
 from orchestrator.api.list_filters import Filters, parse_filters
 from orchestrator.api.proposals import propose
 from orchestrator.api.prune_until import until_moment
@@ -56,14 +56,9 @@ async def inspect(request: web.Request) -> web.StreamResponse:
     text, scope = request.match_info["id"], request.query.get("scope", "")
     verbose = requests.flag(request, "verbose")
     known = await KnownNetworks.of(request)
-    network = known.find(text) if scope in ("", "swarm") else None
-    if network is None:
-        found = await known.of_engine(text)
-        share_of = ((found or {}).get("Labels") or {}).get(LABEL_NETWORK_ID)
-        if found is not None and share_of is None and scope in ("", found["Scope"]):
-            return json_response(found)
-        # By the engine's id, as `docker inspect` of an attached container shows it.
-        network = known.networks.get(share_of or "") if scope in ("", "swarm") else None
+    network = await known.meant_by(text, scope)
+    if isinstance(network, dict):
+        return json_response(network)
     if scope in ("", "swarm") and not known.is_current:
         # It may have been made or removed since: neither an old answer nor "not found" would be true.
         raise NoLeader
@@ -72,6 +67,9 @@ async def inspect(request: web.Request) -> web.StreamResponse:
     if scope in ("", "swarm") and known.cluster is not None and not known.cluster.is_leader and known.context.forwards:
         # Just created perhaps, and this manager has not heard yet.
         return await known.context.forward(request, known.cluster)
+    if scope == "swarm":
+        # As the CLI asks before it creates a service.
+        refuse_nodes_own(text)
     raise ObjectNotFound(f"network {text} not found")
 
 
@@ -114,14 +112,10 @@ async def remove(request: web.Request) -> web.StreamResponse:
     """`DELETE /networks/{id}`."""
     text = request.match_info["id"]
     known = await KnownNetworks.of(request)
-    network = known.find(text)
-    if network is None:
-        found = await known.of_engine(text)
-        share_of = ((found or {}).get("Labels") or {}).get(LABEL_NETWORK_ID, "")
-        network = known.networks.get(share_of)
-        if found is not None and not share_of:
-            await known.context.engine.request("DELETE", f"/networks/{text}")
-            return web.Response(status=HTTPStatus.NO_CONTENT)
+    network = await known.meant_by(text)
+    if isinstance(network, dict):
+        await known.context.engine.request("DELETE", f"/networks/{text}")
+        return web.Response(status=HTTPStatus.NO_CONTENT)
     if network is not None:
         await _check_unattached(known, network)
     elif known.context.cluster() is None or (known.cluster is not None and known.cluster.is_leader):
@@ -209,8 +203,8 @@ async def _attach(request: web.Request, verb: str) -> web.StreamResponse:
     body = await requests.read_object(request)
     await names_when_carried(request, (text,))
     known = await KnownNetworks.of(request)
-    network = known.find(text)
-    if network is None:
+    network = await known.meant_by(text)
+    if not isinstance(network, Network):
         await known.context.engine.request("POST", f"/networks/{text}/{verb}", None, body)
         return empty_response()
     bridge = await known.bridge_of(network)

@@ -9,7 +9,7 @@ from orchestrator.api import requests
 from orchestrator.api.backend import ClusterBackend
 from orchestrator.api.convert.service import service_to_wire, spec_from_wire
 from orchestrator.api.errors import BadRequest, NotAllowed, ObjectNotFound
-from orchestrator.api.known_networks import KnownNetworks
+from orchestrator.api.known_networks import KnownNetworks, refuse_nodes_own
 from orchestrator.api.list_filters import Filters, parse_filters
 from orchestrator.api.lookup import find_network, find_service
 from orchestrator.api.proposals import propose
@@ -120,6 +120,7 @@ async def _network_id(request: web.Request, state: ClusterState, text: str) -> s
     try:
         return find_network(state, text).id
     except ObjectNotFound:
+        refuse_nodes_own(text)
         own = await (await KnownNetworks.of(request)).of_engine(text)
         if own is None:
             raise

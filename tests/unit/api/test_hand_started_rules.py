@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.api.hand_started_rules import (
     has_own_resolver,
+    lost_settings,
     networks_asked,
     networks_joined,
     resolver_text,
@@ -91,3 +92,22 @@ def test_nothing_else_of_the_request_changes() -> None:
         {"Type": "bind", "Source": "/node/file", "Target": "/etc/resolv.conf", "ReadOnly": True},
     ]
     assert body["HostConfig"]["Mounts"] == [{"Type": "tmpfs", "Target": "/t"}]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "warning"),
+    [
+        ({"Aliases": ["db"]}, {}, "network-scoped aliases are not supported on network att"),
+        ({}, {"Dns": ["192.0.2.7"]}, "DNS servers 192.0.2.7 are asked only if the name server of network att"),
+        ({}, {"NetworkMode": "mine"}, "names of containers on network mine are not resolved"),
+    ],
+)
+def test_what_a_container_does_not_get_is_said(endpoint: dict[str, Any], host: dict[str, Any], warning: str) -> None:
+    body = {"HostConfig": {"NetworkMode": "att", **host}, "NetworkingConfig": {"EndpointsConfig": {"att": endpoint}}}
+    (found,) = lost_settings(body, [ATT])
+    assert warning in found
+
+
+def test_with_a_resolver_file_of_its_own_nothing_is_lost() -> None:
+    host = {"NetworkMode": "att", "Dns": ["192.0.2.7"], "Binds": ["/mine:/etc/resolv.conf"]}
+    assert lost_settings({"HostConfig": host}, [ATT]) == []

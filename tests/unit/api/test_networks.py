@@ -172,7 +172,7 @@ def test_a_network_in_use_is_kept() -> None:
     run(scenario, engine=Engine())
 
 
-@pytest.mark.parametrize(("target", "status"), [("mine", 403), ("none", 404), ("ingress", 400)])
+@pytest.mark.parametrize(("target", "status"), [("mine", 403), ("none", 404), ("ingress", 400), ("host", 501)])
 def test_services_join_cluster_networks_alone(target: str, status: int) -> None:
     async def scenario(api: Api) -> None:
         template = {**IMAGE_SPEC["TaskTemplate"], "Networks": [{"Target": target}]}
@@ -202,6 +202,31 @@ def test_filters(filters: dict[str, list[str]], names: list[str]) -> None:
         assert [n["Name"] for n in found if n["Name"] != "mine" or "scope" in filters] == names
 
     run(scenario, engine=Engine())
+
+
+def test_the_nodes_own_networks_are_refused_by_name_when_a_service_asks() -> None:
+    async def scenario(api: Api) -> None:
+        for name in ("host", "bridge"):
+            status, answer = await api.call("GET", f"/networks/{name}?scope=swarm")
+            assert (status, f"services on network {name} are not supported" in answer["message"]) == (501, True)
+
+    run(scenario, engine=Engine())
+
+
+def test_the_engines_name_comes_before_the_beginning_of_an_id_of_the_cluster() -> None:
+    engine = Engine()
+
+    async def scenario(api: Api) -> None:
+        network_id = await create(api, "webnet")
+        assert (await api.call("GET", f"/networks/{network_id[:2]}"))[1]["Name"] == "webnet"
+        engine.shares["own"] = LOCAL | {"Name": network_id[:2], "Id": "a" * 64}
+        assert (await api.call("GET", f"/networks/{network_id[:2]}"))[1]["Id"] == "a" * 64
+        assert (await api.call("GET", f"/networks/{network_id[:2]}?scope=swarm"))[1]["Name"] == "webnet"
+        assert (await api.call("DELETE", f"/networks/{network_id[:2]}"))[0] == 204
+        assert engine.requests[-1][:2] == ("DELETE", f"/networks/{network_id[:2]}")
+        assert (await api.call("GET", "/networks/webnet"))[0] == 200
+
+    run(scenario, engine=engine)
 
 
 def test_a_share_is_shown_as_the_network_it_is_of() -> None:
