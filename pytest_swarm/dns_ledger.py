@@ -1,15 +1,21 @@
 """What answers over time prove, joined with when each task's container lived. Pure.
 
 An answer may be used until its TTL is over. It is *stale* for as long as it then still names a container that has
-stopped. It is *wrong* when it names an address that was no running container's when the question was asked. From one
-useful answer of a watcher to the next useful question nothing is known: a *gap* is a span of questions without one.
+stopped. It is *wrong* when it names an address that was no running container's when the question was asked, and
+*incomplete* when it lacks one that the same watcher was told before and after, or, the last one, one that serves. A
+*gap* is a span without a useful answer, be it that the questions had none or that a watcher asked none.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+SILENT_SECONDS = 2.0
+"""From one answer to the next question: a watcher asks twenty times a second, and a busy machine may hold it up."""
+KNOWN_SECONDS = 1.0
+"""After this time every node is to have heard of what serves."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Sample:
 
     @property
     def is_useful(self) -> bool:
+        """Whether a client could go on with the answer."""
         return self.code == 0 and bool(self.addresses)
 
 
@@ -38,10 +45,32 @@ class Life:
     started: float
     stopped: float | None = None
 
+    def covers(self, sample: Sample) -> bool:
+        """Whether the container ran from the question to the answer."""
+        return self.started <= sample.asked and (self.stopped is None or sample.answered < self.stopped)
+
+
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """An address that the name means when the watch ends, and since when, in seconds since the epoch."""
+
+    address: str
+    owner: str
+    since: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """The time of a watch, and who was to ask all the while. An `ended` of None is the last answer of each."""
+
+    watchers: tuple[str, ...] = ()
+    began: float = 0.0
+    ended: float | None = None
+
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """An answer that was stale or wrong, as a line of an explanation."""
+    """An answer that was stale, wrong or incomplete, as a line of an explanation."""
 
     sample: Sample
     address: str
@@ -59,6 +88,7 @@ class DnsLedger:
     stale_seconds: float
     stale_answers: int
     wrong_answers: int
+    incomplete_answers: int
     gaps: int
     longest_gap: float
     changes: int
@@ -68,8 +98,9 @@ class DnsLedger:
     def explain(self, most: int = 20) -> str:
         """Tell the figures, and the first faults one by one."""
         head = (
-            f"{self.samples} answers, {self.stale_answers} stale for {self.stale_seconds:.3f} s, {self.wrong_answers} "
-            f"wrong, {self.gaps} gaps (longest {self.longest_gap:.3f} s), {self.changes} changes"
+            f"{self.samples} answers, {self.stale_answers} stale for {self.stale_seconds:.3f} s, "
+            f"{self.wrong_answers} wrong, {self.incomplete_answers} incomplete, "
+            f"{self.gaps} gaps (longest {self.longest_gap:.3f} s), {self.changes} changes"
         )
         return "\n".join([head, *(str(fault) for fault in self.faults[:most])])
 
@@ -79,9 +110,11 @@ def read_samples(watcher: str, text: str) -> tuple[Sample, ...]:
     return tuple(_samples(watcher, text))
 
 
-def balance(samples: Iterable[Sample], lives: Iterable[Life]) -> DnsLedger:
-    """Join answers and lives."""
-    by_watcher: dict[str, list[Sample]] = {}
+def balance(
+    samples: Iterable[Sample], lives: Iterable[Life], serving: Iterable[Serving] = (), span: Span = Span()
+) -> DnsLedger:
+    """Join answers and lives, and the last answers with what serves."""
+    by_watcher: dict[str, list[Sample]] = {watcher: [] for watcher in span.watchers}
     for sample in sorted(samples, key=lambda sample: sample.asked):
         by_watcher.setdefault(sample.watcher, []).append(sample)
     by_address: dict[str, list[Life]] = {}
@@ -90,7 +123,9 @@ def balance(samples: Iterable[Sample], lives: Iterable[Life]) -> DnsLedger:
     everything = [sample for group in by_watcher.values() for sample in group]
     stale = [(sample, span, fault) for sample in everything for span, fault in _stale(sample, by_address)]
     wrong = [fault for sample in everything for fault in _wrong(sample, by_address)]
-    gaps = [gap for group in by_watcher.values() for gap in _gaps(group)]
+    expected = tuple(serving)
+    incomplete = [fault for group in by_watcher.values() for fault in _incomplete(group, by_address, expected)]
+    gaps = [gap for group in by_watcher.values() for gap in _gaps(group, span)]
     return DnsLedger(
         samples=len(everything),
         stale_seconds=sum(
@@ -98,10 +133,13 @@ def balance(samples: Iterable[Sample], lives: Iterable[Life]) -> DnsLedger:
         ),
         stale_answers=len({sample for sample, _, _ in stale}),
         wrong_answers=len({fault.sample for fault in wrong}),
+        incomplete_answers=len({fault.sample for fault in incomplete}),
         gaps=len(gaps),
         longest_gap=max(gaps, default=0.0),
         changes=sum(_changes(group) for group in by_watcher.values()),
-        faults=tuple(sorted((*(fault for _, _, fault in stale), *wrong), key=lambda fault: fault.sample.asked)),
+        faults=tuple(
+            sorted((*(fault for _, _, fault in stale), *wrong, *incomplete), key=lambda fault: fault.sample.asked)
+        ),
     )
 
 
@@ -135,17 +173,47 @@ def _wrong(sample: Sample, lives: dict[str, list[Life]]) -> Iterator[Fault]:
             yield Fault(sample, address, "was nobody's yet" if known else "is nobody's")
 
 
-def _gaps(samples: Sequence[Sample]) -> Iterator[float]:
-    """Seconds from a first question without a useful answer to the next useful answer, or the last answer there is."""
+def _incomplete(
+    samples: Sequence[Sample], lives: Mapping[str, Sequence[Life]], serving: Sequence[Serving]
+) -> Iterator[Fault]:
+    """What one watcher was told before and after but not in between, and what is missing at the end."""
+    useful = [sample for sample in samples if sample.is_useful]
+    for address in {address for sample in useful for address in sample.addresses}:
+        for life in lives.get(address, ()):
+            within = [
+                s for s in useful if life.started <= s.asked and (life.stopped is None or s.answered < life.stopped)
+            ]
+            named = [position for position, sample in enumerate(within) if address in sample.addresses]
+            if named:
+                for sample in within[named[0] : named[-1]]:
+                    if address not in sample.addresses:
+                        yield Fault(sample, address, f"is missing, but {life.owner} was named before and after")
+    if useful:
+        last = useful[-1]
+        for each in serving:
+            if each.since + KNOWN_SECONDS <= last.asked and each.address not in last.addresses:
+                yield Fault(last, each.address, f"is missing at the end, but {each.owner} serves")
+
+
+def _gaps(samples: Sequence[Sample], span: Span) -> Iterator[float]:
+    """Seconds from a first question without a useful answer, or from silence, to the next useful answer, or the end."""
+    if not samples:
+        if span.ended is not None:
+            yield span.ended - span.began
+        return
     begun: float | None = None
-    for sample in samples:
+    for before, sample in zip((None, *samples), samples, strict=False):
+        if begun is None and before is not None and sample.asked - before.answered > SILENT_SECONDS:
+            begun = before.answered
         if not sample.is_useful:
             begun = sample.asked if begun is None else begun
         elif begun is not None:
             yield sample.answered - begun
             begun = None
-    if begun is not None:
-        yield samples[-1].answered - begun
+    last = samples[-1].answered
+    ended = last if span.ended is None or span.ended - last <= SILENT_SECONDS else span.ended
+    if begun is not None or ended > last:
+        yield ended - (last if begun is None else begun)
 
 
 def _changes(samples: Sequence[Sample]) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, balance, read_samples
+from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, Serving, Span, balance, read_samples
 from pytest_swarm.submission import submit
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
@@ -46,6 +46,7 @@ class DnsWatch:
         self.image = image
         self.samples: tuple[Sample, ...] = ()
         self._probe_id = ""
+        self._began = 0.0
         self._ledger: DnsLedger | None = None
 
     @property
@@ -62,6 +63,7 @@ class DnsWatch:
         except BaseException:
             self._remove_probe()
             raise
+        self._began = time.time()
         return self
 
     def __exit__(
@@ -70,8 +72,9 @@ class DnsWatch:
         try:
             if kind is None:
                 time.sleep(LINGER_SECONDS)
+                span = Span(tuple(node.name for node in self.cluster.nodes), self._began, time.time())
                 self.samples = tuple(self._read_samples())
-                self._ledger = balance(self.samples, self._lives())
+                self._ledger = balance(self.samples, self._lives(), self._serving(), span)
         finally:
             self._remove_probe()
 
@@ -135,10 +138,41 @@ class DnsWatch:
                     yield Life(address, container.labels[_TASK_LABEL], _epoch(state["StartedAt"]), stopped)
 
     def _virtual_addresses(self) -> list[tuple[str, str]]:
-        if self.name != self.service.name:
+        """(network id, address) of each, when the name is one of the service's own."""
+        shown = self.service.inspect()
+        if self._local_name not in self._names(shown):
             return []
-        virtual = self.service.inspect()["Endpoint"].get("VirtualIPs") or []
+        virtual = shown["Endpoint"].get("VirtualIPs") or []
         return [(each["NetworkID"], each["Addr"].partition("/")[0]) for each in virtual]
+
+    @property
+    def _local_name(self) -> str:
+        return self.name.lower().removesuffix(f".{self.network.lower()}")
+
+    def _names(self, shown: Any) -> set[str]:
+        """The service's name and its aliases, on whichever network."""
+        references = shown["Spec"]["TaskTemplate"].get("Networks") or ()
+        aliases = (alias for reference in references for alias in reference.get("Aliases") or ())
+        return {name.lower() for name in (self.service.name, *aliases)}
+
+    def _serving(self) -> Iterator[Serving]:
+        """What the name means now: the virtual address there, else every task that runs; nothing for other names."""
+        network = self.cluster.api.inspect_network(self.network)["Id"]
+        virtual = dict(self._virtual_addresses())
+        if network in virtual:
+            yield Serving(virtual[network], "the virtual address", 0.0)
+        elif self._local_name.removeprefix("tasks.") in self._names(self.service.inspect()):
+            for task in self.service.tasks():
+                if task["Status"]["State"] == "running" and task["DesiredState"] == "running":
+                    since = _epoch(task["Status"]["Timestamp"])
+                    for address in _addresses_on(network, task):
+                        yield Serving(address, f"{self.service.name}.{task.get('Slot')}.{task['ID']}", since)
+
+
+def _addresses_on(network_id: str, task: Any) -> Iterator[str]:
+    for attachment in task.get("NetworksAttachments") or ():
+        if attachment["Network"]["ID"] == network_id:
+            yield from (address.partition("/")[0] for address in attachment["Addresses"])
 
 
 def _addresses(attributes: Any) -> Iterator[str]:

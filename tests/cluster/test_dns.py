@@ -33,6 +33,7 @@ def test_no_answer_is_stale_over_a_rolling_update_of_ten_tasks(
     assert ledger.changes >= len(swarm.nodes) * 2, "the watchers must have seen the tasks change"
     assert ledger.stale_seconds == 0, ledger.explain()
     assert ledger.wrong_answers == 0, ledger.explain()
+    assert ledger.incomplete_answers == 0, ledger.explain()
     assert ledger.gaps == 0, ledger.explain()
 
 
@@ -59,4 +60,4 @@ def test_a_services_name_is_its_virtual_address_throughout(
 
     ledger = watch.ledger
     assert len({sample.addresses for sample in watch.samples}) == 1, ledger.explain()
-    assert (ledger.stale_seconds, ledger.wrong_answers, ledger.gaps) == (0, 0, 0), ledger.explain()
+    assert (ledger.stale_seconds, ledger.faults, ledger.gaps) == (0, (), 0), ledger.explain()

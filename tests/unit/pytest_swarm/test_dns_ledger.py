@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pytest_swarm import dns_probe
-from pytest_swarm.dns_ledger import Life, Sample, balance, read_samples
+from pytest_swarm.dns_ledger import Life, Sample, Serving, Span, balance, read_samples
 
 OLD, NEW = "10.0.1.5", "10.0.1.6"
 LIVES = (Life(OLD, "web.1.old", 0.0, stopped=100.0), Life(NEW, "web.1.new", 90.0))
@@ -19,7 +19,7 @@ def sample(at: float, *addresses: str, code: int = 0, ttl: int = 1, watcher: str
 def test_right_answers_have_no_faults() -> None:
     ledger = balance([sample(80, OLD), sample(95, OLD, NEW), sample(98.9, NEW), sample(200, NEW)], LIVES)
     assert (ledger.samples, ledger.changes, ledger.faults) == (4, 2, ())
-    assert (ledger.stale_seconds, ledger.gaps, ledger.wrong_answers) == (0.0, 0, 0)
+    assert (ledger.stale_seconds, ledger.wrong_answers) == (0.0, 0)
 
 
 def test_an_answer_is_stale_while_it_may_be_used_after_the_stop() -> None:
@@ -50,6 +50,38 @@ def test_a_gap_lasts_until_the_next_useful_answer() -> None:
     ledger = balance(answers, (Life(NEW, "web.1.new", 0.0),))
     assert ledger.gaps == 2
     assert ledger.longest_gap == pytest.approx(1.01)
+
+
+def test_a_watcher_that_falls_silent_has_a_gap() -> None:
+    lives = (Life(NEW, "web.1.new", 0.0),)
+    ledger = balance([sample(1, NEW), sample(60, NEW)], lives)
+    assert ledger.gaps == 1
+    assert ledger.longest_gap == pytest.approx(59.0)
+    span = Span(("n1", "n2", "n3"), 1.0, 61.0)
+    answers = [sample(at, NEW, watcher="n1") for at in range(1, 61)] + [sample(2, NEW, watcher="n2")]
+    ledger = balance(answers, lives, span=span)
+    # n2 ended at 2 s, and n3 never asked.
+    assert ledger.gaps == 2
+    assert ledger.longest_gap == pytest.approx(60.0)
+
+
+def test_an_answer_without_a_task_that_was_named_before_and_after_is_incomplete() -> None:
+    answers = [sample(92, NEW), sample(95, NEW, OLD), sample(96, OLD), sample(97, NEW), sample(120, NEW)]
+    ledger = balance(answers, LIVES)
+    # Before OLD was named, and once it was named no more, it may have had its reasons.
+    assert [str(fault) for fault in ledger.faults] == [
+        "n1 at 96.000: 10.0.1.6 is missing, but web.1.new was named before and after"
+    ]
+    assert ledger.incomplete_answers == 1
+
+
+def test_the_last_answer_of_each_watcher_names_all_that_serves() -> None:
+    serving = (Serving(NEW, "web.1.new", 90.0), Serving("10.0.1.7", "web.2.late", 199.5))
+    answers = [sample(200, NEW), sample(200, OLD, watcher="n2")]
+    ledger = balance(answers, (*LIVES, Life(OLD, "web.3.x", 101.0)), serving)
+    assert [str(fault) for fault in ledger.faults] == [
+        "n2 at 200.000: 10.0.1.6 is missing at the end, but web.1.new serves"
+    ]
 
 
 def test_what_the_probe_prints_is_read() -> None:
