@@ -25,11 +25,13 @@ from orchestrator.executor.resolver_files import ResolverFiles
 from orchestrator.executor.task_files import MemoryTaskFiles
 from orchestrator.interfaces import Adapters
 from orchestrator.model.errors import Unavailable
+from orchestrator.model.resolver_settings import ResolverSettings
 from orchestrator.network.connections import NamespaceConnections
 from orchestrator.network.data_plane import KernelDataPlane
-from orchestrator.network.dns_forwarding import Forwarder, NodeResolvers
+from orchestrator.network.dns_forwarding import Forwarder
 from orchestrator.network.dns_server import NameServer
 from orchestrator.network.gossip import GossipNode
+from orchestrator.node_resolver import NodeResolver
 from orchestrator.swarm_node import SwarmNode
 
 logger = logging.getLogger(__name__)
@@ -72,9 +74,10 @@ async def serving(config: Config) -> AsyncIterator[SwarmNode]:
         client = EngineClient(str(config.engine_socket))
         stack.push_async_callback(client.close)
         await _wait_engine(client)
-        names = NameServer(Forwarder(NodeResolvers()))
+        resolver = NodeResolver()
+        names = NameServer(Forwarder(lambda: resolver.settings().nameservers))
         stack.push_async_callback(names.close)
-        resolver_files = ResolverFiles(config.state_directory / "resolvers")
+        resolver_files = ResolverFiles(config.state_directory / "resolvers", resolver.settings)
         networks = DockerBridgeNetworks(client)
         engine = DockerEngine(
             client, nameservers=names.nameservers_of, resolver_files=resolver_files, network_name=networks.name_of
@@ -112,10 +115,10 @@ class _EngineAnswers:
         self._client = client
         self._resolver_files = resolver_files
 
-    async def resolver_file(self, text: str) -> str:
-        """The path of a resolv.conf with that text. Raises `Unavailable`."""
+    async def resolver_file(self, settings: ResolverSettings) -> str:
+        """The path of a resolv.conf that says so. Raises `Unavailable`."""
         try:
-            return await self._resolver_files.write_shared(text)
+            return await self._resolver_files.write_shared(settings)
         except OSError as error:
             raise Unavailable(f"the container's resolv.conf cannot be written: {error}") from error
 

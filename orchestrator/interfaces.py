@@ -147,6 +147,13 @@ class Engine(Protocol):
         """
         ...
 
+    async def attached(self) -> Mapping[str, str]:
+        """Network id -> name of a running container on that network that is no task, of networks that have any.
+
+        Raises `OSError`.
+        """
+        ...
+
     async def remove(self, task: Task) -> None:
         """Erase the container and its anonymous volumes. Idempotent. Raises `OSError` when the engine could not."""
         ...

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.agent.certificate_keeper import CertificateKeeper
@@ -166,3 +166,7 @@ class Agent:
         """Frames of a task's log; just the end when the task is not here."""
         async for frame in self._engine.logs(request):
             yield frame
+
+    async def attached(self) -> Mapping[str, str]:
+        """What was attached by hand, by network id."""
+        return await self._engine.attached()

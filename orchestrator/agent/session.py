@@ -22,6 +22,8 @@ from orchestrator.model.session import (
     REDIRECT_HEADER,
     AgentMessage,
     Assignments,
+    Attached,
+    AttachedRequest,
     Certified,
     Heartbeat,
     Hello,
@@ -73,6 +75,10 @@ class AgentParts(Protocol):
         """Frames of a task's log."""
         ...
 
+    async def attached(self) -> Mapping[str, str]:
+        """Network id -> name of a container there that is no task. Raises `OSError`."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class _Attempt:
@@ -103,6 +109,7 @@ class Session:
         self._period_changed = asyncio.Event()
         self._logs: dict[int, asyncio.Task[None]] = {}
         self._credits: dict[int, asyncio.Semaphore] = {}
+        self._looking: asyncio.Task[None] | None = None
         self._leader: str | None = None
         self._left: str | None = None
         self.connected_to: str | None = None
@@ -199,7 +206,8 @@ class Session:
         finally:
             self._outbox = None
             self.connected_to = None
-            await end_duties(*self._logs.values())
+            await end_duties(*self._logs.values(), *([self._looking] if self._looking else []))
+            self._looking = None
             self._logs.clear()
 
     async def _post(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -239,6 +247,20 @@ class Session:
                     self._credits[message.number].release()
             elif isinstance(message, LogCancel) and message.number in self._logs:
                 self._logs[message.number].cancel()
+            elif isinstance(message, AttachedRequest):
+                self._looking = asyncio.create_task(self._look(message, self._looking))
+
+    async def _look(self, request: AttachedRequest, before: asyncio.Task[None] | None) -> None:
+        """Answer, one after the other."""
+        if before is not None:
+            await before
+        try:
+            found = await self._parts.attached()
+        except OSError as error:
+            # No answer: the manager, too, is not to guess.
+            logger.warning("which containers are on the networks cannot be told: %s", error)
+        else:
+            self._send(Attached(request.number, tuple(sorted(found.items()))))
 
     def _open_log(self, request: LogRequest) -> None:
         if len(self._logs) >= LOG_STREAMS_MAX:

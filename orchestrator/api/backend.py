@@ -16,6 +16,7 @@ from orchestrator.model.cluster import ClusterSpec, RootRotation
 from orchestrator.model.consensus import ConsensusStatus
 from orchestrator.model.network import NetworkConfiguration
 from orchestrator.model.node import Availability
+from orchestrator.model.resolver_settings import ResolverSettings
 from orchestrator.model.session import LogFrame, LogRequest
 from orchestrator.state.actions import Action
 from orchestrator.state.cluster_state import ClusterState
@@ -192,6 +193,13 @@ class ClusterBackend(Protocol):
         """
         ...
 
+    async def attached(self, network_id: str) -> Mapping[str, str]:
+        """Hostname -> name of a container on the network that is no task, of each node that is ready and has one.
+
+        Raises `Unavailable` when such a node does not say; those that are down are not asked.
+        """
+        ...
+
 
 class EngineClient(Protocol):
     """This node's own container engine, asked for what its answers must be merged with."""
@@ -209,8 +217,8 @@ class EngineClient(Protocol):
         """
         ...
 
-    async def resolver_file(self, text: str) -> str:
-        """The path, as the engine sees it, of a resolv.conf(5) with that text. Raises `Unavailable`."""
+    async def resolver_file(self, settings: ResolverSettings) -> str:
+        """The path, as the engine sees it, of a resolv.conf(5) that says so. Raises `Unavailable`."""
         ...
 
     def stream(self, path: str, params: Mapping[str, str]) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

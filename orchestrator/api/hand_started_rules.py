@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.model.network import AttachedNetwork
+from orchestrator.model.resolver_settings import ResolverSettings
 from orchestrator.model.subnets import is_ipv4, subnet_of
 
 RESOLVER_TARGET = "/etc/resolv.conf"
 _PREDEFINED = ("", "default", "bridge", "host", "none")
-MAX_NAMESERVERS = 3
-"""A C library's resolver reads no more (resolv.conf(5), MAXNS)."""
 
 
 def networks_asked(body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -70,18 +69,12 @@ def has_own_resolver(body: Mapping[str, Any]) -> bool:
     return RESOLVER_TARGET in targets
 
 
-def resolver_text(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) -> str:
-    """The resolv.conf(5): our servers, then those the user gave, should ours not answer; the user's other settings."""
+def resolver_settings(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) -> ResolverSettings:
+    """How the container asks: our servers, then those the user gave, should ours not answer; the user's settings."""
     host = _object(body, "HostConfig")
-    servers = [*(network.gateway for network in networks), *_list(host, "Dns")]
-    options = _list(host, "DnsOptions")
-    if not any(str(option).startswith("ndots:") for option in options):
-        options.append("ndots:0")
-    lines = [f"nameserver {server}" for server in servers[:MAX_NAMESERVERS]]
-    if search := _list(host, "DnsSearch"):
-        lines.append(" ".join(("search", *map(str, search))))
-    lines.append(" ".join(("options", *map(str, options))))
-    return "".join(f"{line}\n" for line in lines)
+    servers = [*(network.gateway for network in networks), *map(str, _list(host, "Dns"))]
+    search, options = map(str, _list(host, "DnsSearch")), map(str, _list(host, "DnsOptions"))
+    return ResolverSettings(tuple(servers), tuple(search), tuple(options))
 
 
 def lost_settings(body: Mapping[str, Any], networks: Sequence[AttachedNetwork]) -> list[str]:

@@ -5,7 +5,6 @@ The engine's bridge networks by which this node carries the cluster's are nobody
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
@@ -146,9 +145,3 @@ def refuse_nodes_own(text: str) -> None:
     """Raise `NotSupported` for a network that services of Docker's swarm mode could join, and these cannot."""
     if text in _NODES_OWN:
         raise NotSupported(f"services on network {text} are not supported: publish ports with mode=host instead")
-
-
-def hand_started(bridge: Mapping[str, Any] | None, task_names: frozenset[str]) -> list[str]:
-    """Names of containers on the bridge that are no tasks."""
-    containers = (bridge or {}).get("Containers") or {}
-    return sorted(item["Name"] for item in containers.values() if item["Name"] not in task_names)

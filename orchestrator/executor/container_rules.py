@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.executor.task_files_rules import mounts_of
-from orchestrator.model.container import ContainerSpec, HealthConfig, Mount
+from orchestrator.model.container import ContainerSpec, DNSConfig, HealthConfig, Mount
 from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import NodeDescription
+from orchestrator.model.resolver_settings import ResolverSettings
 from orchestrator.model.service import LogDriver, PortConfig, PublishMode, TaskSpec
 from orchestrator.model.task import NetworkAttachment, Task
 from orchestrator.model.templates import expand_container
@@ -28,9 +29,6 @@ LABEL_NETWORK_ID = "com.docker.swarm.network.id"
 
 FILES_DIRECTORY = "/run/swarm/task-files"
 """Where a node keeps its tasks' secrets and configs, in memory."""
-
-MAX_NAMESERVERS = 3
-"""A C library's resolver reads no more (resolv.conf(5), MAXNS)."""
 
 _RESOLVER_TARGET = "/etc/resolv.conf"
 _OPTIONS_FIELD = {"bind": "BindOptions", "volume": "VolumeOptions", "tmpfs": "TmpfsOptions"}
@@ -211,22 +209,14 @@ def _dns(container: ContainerSpec, nameservers: tuple[str, ...]) -> JSONObject:
     }
 
 
-def resolver_configuration(task: Task, nameservers: tuple[str, ...]) -> str:
-    """The resolv.conf(5) of a task that asks the cluster's name servers.
+def resolver_settings(task: Task, nameservers: tuple[str, ...]) -> ResolverSettings:
+    """How a task asks the cluster's name servers.
 
-    The service's own nameservers are not in it: a C library that gets no answer from ours in time would ask them for
-    the cluster's names. Ours asks them instead, for names outside the cluster.
+    The service's own nameservers are not among them: a C library that gets no answer from ours in time would ask them
+    for the cluster's names. Ours asks them instead, for names outside the cluster.
     """
-    dns = task.spec.container.dns
-    lines = [f"nameserver {address}" for address in nameservers[:MAX_NAMESERVERS]]
-    if dns and dns.search:
-        lines.append(" ".join(("search", *dns.search)))
-    options = list(dns.options) if dns else []
-    if not any(option.startswith("ndots:") for option in options):
-        # As the engine writes it: `web` is asked for before `web.<search domain>`.
-        options.append("ndots:0")
-    lines.append(" ".join(("options", *options)))
-    return "".join(f"{line}\n" for line in lines)
+    dns = task.spec.container.dns or DNSConfig()
+    return ResolverSettings(nameservers, dns.search, dns.options)
 
 
 def _resolver_mount(container: ContainerSpec, resolver_file: str) -> list[JSONObject]:

@@ -21,6 +21,7 @@ from orchestrator.duties import first_ended
 from orchestrator.executor import status_rules
 from orchestrator.executor.container_rules import (
     FILES_DIRECTORY,
+    LABEL_NETWORK_ID,
     LABEL_TASK_ID,
     bridge_network_name,
     create_body,
@@ -192,6 +193,21 @@ class DockerEngine:
         self._containers.pop(task.id, None)
         if self._resolver_files is not None:
             await self._resolver_files.erase(task.id)
+
+    async def attached(self) -> Mapping[str, str]:
+        """What runs on networks of ours and is no task, by network id. Raises `EngineError`."""
+        filters = json.dumps({"label": [LABEL_NETWORK_ID]})
+        networks = await self._client.call("GET", "networks", {"filters": filters})
+        ours = {network["Id"]: network["Labels"][LABEL_NETWORK_ID] for network in networks}
+        running = await self._client.call("GET", "containers/json")
+        found = {
+            ours[endpoint["NetworkID"]]: container["Names"][0].removeprefix("/")
+            for container in running
+            if LABEL_TASK_ID not in (container["Labels"] or {})
+            for endpoint in container["NetworkSettings"]["Networks"].values()
+            if endpoint["NetworkID"] in ours
+        }
+        return dict(sorted(found.items()))
 
     async def tasks(self) -> Sequence[tuple[str, TaskStatus]]:
         """(task id, status) of every container of ours, ordered by task id. Raises `EngineError` (an `OSError`)."""

@@ -6,7 +6,7 @@ was deposed and does not know it is refused by every agent that has heard its su
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from orchestrator.control.needed_files import configs_for, secrets_for
 from orchestrator.control.network_configuration import configuration_for, tasks_for
 from orchestrator.interfaces import SecretVault, Store
 from orchestrator.manager import roots
+from orchestrator.manager.attachment_broker import AttachmentBroker
 from orchestrator.manager.log_broker import LogBroker
 from orchestrator.manager.observations import Observations
 from orchestrator.model.cluster import Cluster, ClusterSpec
@@ -28,6 +29,7 @@ from orchestrator.model.node import NodeState, NodeTrust
 from orchestrator.model.session import (
     REDIRECT_HEADER,
     Assignments,
+    Attached,
     Certified,
     Heartbeat,
     Hello,
@@ -79,6 +81,7 @@ class Dispatcher:
         self._opening: dict[str, int] = {}
         """Node id -> connections that have not yet said who they are."""
         self._log_broker = LogBroker(self._send_to)
+        self._attachment_broker = AttachmentBroker(self._send_to)
         self._background: set[asyncio.Future[Any]] = set()
 
     async def run(self) -> None:
@@ -110,6 +113,10 @@ class Dispatcher:
     def logs(self, requests: Sequence[tuple[str, LogRequest]]) -> AsyncIterator[LogFrame]:
         """Frames of several (node id, request); see `LogBroker.logs`."""
         return self._log_broker.logs(requests)
+
+    async def attached(self, node_id: str) -> Mapping[str, str]:
+        """What was attached by hand to the node's networks; see `AttachmentBroker.ask`."""
+        return await self._attachment_broker.ask(node_id)
 
     async def _serve(self, session: _AgentSession) -> None:
         self._opening[session.node_id] = self._opening.get(session.node_id, 0) + 1
@@ -177,6 +184,8 @@ class Dispatcher:
                 await self._take_statuses(session.node_id, message.statuses)
             elif isinstance(message, LogFrame):
                 self._log_broker.take(session.node_id, message)
+            elif isinstance(message, Attached):
+                self._attachment_broker.take(session.node_id, message)
 
     async def _note_trust(self, node_id: str, trust: NodeTrust) -> None:
         node = self._store.state.nodes.get(node_id)

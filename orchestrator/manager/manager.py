@@ -133,6 +133,13 @@ class Manager:
         located = [(tasks[request.task_id].node_id, request) for request in requests if request.task_id in tasks]
         return self._dispatcher.logs(located)
 
+    async def attached(self, network_id: str) -> Mapping[str, str]:
+        """What holds the network; see `ClusterBackend.attached`."""
+        asked = [node for node in self._store.state.nodes.values() if node.is_ready]
+        answers = await asyncio.gather(*(self._dispatcher.attached(node.id) for node in asked))
+        found = ((node, answer.get(network_id)) for node, answer in zip(asked, answers, strict=True))
+        return {node.description.hostname: name for node, name in found if name is not None}
+
     def new_id(self) -> str:
         """A fresh object id."""
         return identity.new_id()

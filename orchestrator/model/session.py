@@ -131,8 +131,25 @@ class LogFrame:
     end: bool = False
 
 
-AgentMessage = Hello | Heartbeat | StatusReport | Certified | LogFrame
-ManagerMessage = Assignments | LogRequest | LogCredit | LogCancel
+@dataclass(frozen=True, slots=True)
+class AttachedRequest:
+    """Ask the agent which networks have containers that are no tasks; answered by `Attached` of the same number."""
+
+    number: int
+    term: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What somebody attached by hand to the node's networks."""
+
+    number: int
+    containers: tuple[tuple[str, str], ...] = ()
+    """(network id, name of one such container) of each network that has any, by network id."""
+
+
+AgentMessage = Hello | Heartbeat | StatusReport | Certified | LogFrame | Attached
+ManagerMessage = Assignments | LogRequest | LogCredit | LogCancel | AttachedRequest
 
 
 @dataclass(frozen=True, slots=True)

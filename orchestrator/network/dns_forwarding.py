@@ -7,12 +7,10 @@ resolver costs its askers their time and nobody else's.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from orchestrator.network.dns_messages import MAX_STREAM_BYTES, Question, is_answer_to, is_failure
-from orchestrator.network.dns_rules import nameservers_in
+from orchestrator.network.dns_slots import Slots
 
 logger = logging.getLogger(__name__)
 
@@ -24,27 +22,6 @@ MAX_UNDER_WAY = 256
 MAX_UNDER_WAY_OF_ONE = 32
 """Of one asker: what it asks in vain must not take all the room there is."""
 DNS_PORT = 53
-
-
-class NodeResolvers:
-    """The resolvers this node asks itself, by a resolv.conf(5) file: read again whenever it has changed."""
-
-    def __init__(self, path: Path = Path("/etc/resolv.conf")) -> None:
-        self._path = path
-        self._changed_at: int | None = None
-        self._addresses: tuple[str, ...] = ()
-
-    def __call__(self) -> tuple[str, ...]:
-        """Their addresses; none while there is no such file."""
-        try:
-            changed_at = self._path.stat().st_mtime_ns
-            if changed_at != self._changed_at:
-                self._addresses = nameservers_in(self._path.read_text("utf-8", "replace"))
-                self._changed_at = changed_at
-        except OSError as error:
-            logger.warning("names outside the cluster are not found: %s", error)
-            return ()
-        return self._addresses
 
 
 class Forwarder:
@@ -62,10 +39,7 @@ class Forwarder:
         self._resolvers = resolvers
         self._port = port
         self._deadline_s = deadline_s
-        self._max_under_way = max_under_way
-        self._max_under_way_of_one = max_under_way_of_one
-        self._under_way: Counter[str] = Counter()
-        """By asker."""
+        self._under_way = Slots(max_under_way, max_under_way_of_one)
         self._refused: set[str] = set()
         """Askers of whom the log says so already: a line for each refusal would be as many as the questions."""
 
@@ -76,26 +50,22 @@ class Forwarder:
 
         `asker` is its address. `avoid` are our own, which must not be asked. `stream`: over TCP, as the client asked.
         """
-        if not self._has_room(asker):
+        if not self._under_way.take(asker):
+            self._note_refused(asker)
             return None
         usable = [resolver for resolver in nameservers or self._resolvers() if resolver not in avoid]
-        self._under_way[asker] += 1
         try:
             return await self._first_useful(question, usable[:MAX_RESOLVERS], stream=stream)
         finally:
-            self._under_way[asker] -= 1
-            if not self._under_way[asker]:
-                del self._under_way[asker]
+            self._under_way.give_back(asker)
+            if not self._under_way.held_by(asker):
                 self._refused.discard(asker)
 
-    def _has_room(self, asker: str) -> bool:
-        under_way = self._under_way[asker]
-        if under_way < self._max_under_way_of_one and self._under_way.total() < self._max_under_way:
-            return True
-        if under_way and asker not in self._refused:
+    def _note_refused(self, asker: str) -> None:
+        own = self._under_way.held_by(asker)
+        if own and asker not in self._refused:
             self._refused.add(asker)
-            logger.warning("too many questions about the outside under way", extra={"asker": asker, "own": under_way})
-        return False
+            logger.warning("too many questions about the outside under way", extra={"asker": asker, "own": own})
 
     async def _first_useful(self, question: Question, resolvers: Sequence[str], *, stream: bool) -> bytes | None:
         failure: bytes | None = None

@@ -28,8 +28,6 @@ from orchestrator.model.network import NetworkConfiguration
 _REVERSE_SUFFIX = ".in-addr.arpa"
 _TASK_ID = re.compile(r"[0-9a-z]{25}")
 """As `identity.new_id` makes them. No top-level domain looks like this."""
-_MAX_NAMESERVERS = 3
-"""A C library's resolver reads no more (resolv.conf(5), MAXNS)."""
 
 
 class RecordType(Enum):
@@ -156,13 +154,6 @@ class NameTable:
         return Answer(Outcome.FOUND, pointers=pointers if record_type is RecordType.POINTER else ())
 
 
-def nameservers_in(text: str) -> tuple[str, ...]:
-    """The usable nameserver addresses of a resolv.conf(5) file, at most three, in order."""
-    words = (line.split() for line in text.splitlines())
-    named = (fields[1] for fields in words if len(fields) > 1 and fields[0] == "nameserver")
-    return tuple(address for address in named if _is_address(address))[:_MAX_NAMESERVERS]
-
-
 def _meaning(service: NamedService) -> tuple[str, ...]:
     return (service.virtual_address,) if service.virtual_address else service.addresses
 
@@ -214,11 +205,3 @@ def _reversed_address(name: str) -> ipaddress.IPv4Address | None:
         return ipaddress.IPv4Address(".".join(reversed(parts)))
     except ValueError:
         return None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -7,7 +7,6 @@ questions under way, sizes and waits have limits.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from orchestrator.network.dns_messages import (
     write_failure,
 )
 from orchestrator.network.dns_rules import NameTable, Outcome
+from orchestrator.network.dns_slots import Slots
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class NameServer:
         self._forwarder = forwarder
         self._port = port
         self._retry_interval_s = retry_interval_s
-        self._connections = _Connections(max_connections, max_connections_of_one, idle_deadline_s)
+        self._connections = _Connections(Slots(max_connections, max_connections_of_one), idle_deadline_s)
         self._table = NameTable(NetworkConfiguration())
         self._gateways: dict[str, str] = {}
         """Where to listen, by network id."""
@@ -229,11 +229,9 @@ class _Datagrams(asyncio.DatagramProtocol):
 class _Connections:
     """Clients that ask over TCP (RFC 7766): one question after the other, until they have no more."""
 
-    def __init__(self, limit: int, limit_of_one: int, idle_deadline_s: float) -> None:
-        self._limit = limit
-        self._limit_of_one = limit_of_one
-        self._clients: Counter[str] = Counter()
-        """By address."""
+    def __init__(self, slots: Slots, idle_deadline_s: float) -> None:
+        self._slots = slots
+        """Held by clients' addresses."""
         self._idle_deadline_s = idle_deadline_s
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -242,20 +240,17 @@ class _Connections:
         task = asyncio.current_task()
         assert task is not None
         client = str(writer.get_extra_info("peername")[0])
-        if len(self.tasks) >= self._limit or self._clients[client] >= self._limit_of_one:
+        if not self._slots.take(client):
             writer.close()
             return
         self.tasks.add(task)
-        self._clients[client] += 1
         try:
             await self._converse(reader, writer, exchange, client)
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             logger.debug("a client's connection ended: %r", error)
         finally:
             self.tasks.discard(task)
-            self._clients[client] -= 1
-            if not self._clients[client]:
-                del self._clients[client]
+            self._slots.give_back(client)
             writer.close()
 
     async def _converse(

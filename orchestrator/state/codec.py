@@ -35,6 +35,8 @@ _MESSAGES: Mapping[str, type] = {
         session.LogRequest,
         session.LogCredit,
         session.LogCancel,
+        session.AttachedRequest,
+        session.Attached,
     )
 }
 

@@ -21,6 +21,7 @@ from orchestrator.model.consensus import ConsensusStatus
 from orchestrator.model.errors import InvalidArgument, NoLeader, Unavailable, WrongKey
 from orchestrator.model.network import INGRESS_NETWORK_NAME, Network, NetworkConfiguration
 from orchestrator.model.node import Availability, Node, NodeDescription, NodeRole, NodeSpec, NodeState, Reachability
+from orchestrator.model.resolver_settings import ResolverSettings
 from orchestrator.model.service import Resources
 from orchestrator.model.session import LogFrame, LogRequest
 from orchestrator.state import actions as act
@@ -62,6 +63,8 @@ class FakeClusterBackend:
     forwarded: list[tuple[str, str]] = field(default_factory=list)
     """(method, path) of requests handed on."""
     subscribers: list[Callable[[], None]] = field(default_factory=list)
+    attachments: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Network id -> hostname -> name of a container that somebody started by hand."""
     log_frames: Callable[[LogRequest], Sequence[LogFrame]] = lambda request: ()
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -103,6 +106,10 @@ class FakeClusterBackend:
         self.proposed.append(actions)
         for callback in list(self.subscribers):
             callback()
+
+    async def attached(self, network_id: str) -> Mapping[str, str]:
+        """What the test attached, in `attachments`."""
+        return self.attachments.get(network_id, {})
 
     def new_id(self) -> str:
         """Ids that differ from their first digit on and are the same in every run."""
@@ -214,8 +221,8 @@ class FakeEngineClient:
         }
     )
 
-    resolver_files: dict[str, str] = field(default_factory=dict)
-    """Path -> text of those made."""
+    resolver_files: dict[str, ResolverSettings] = field(default_factory=dict)
+    """Path -> what the file there says."""
     lines: list[bytes] = field(default_factory=list)
     """What `stream` begins with."""
     stream_ends: asyncio.Event = field(default_factory=asyncio.Event)
@@ -238,10 +245,10 @@ class FakeEngineClient:
             return []
         raise EngineRefusal(HTTPStatus.NOT_FOUND, f"network {path.split('/')[2]} not found")
 
-    async def resolver_file(self, text: str) -> str:
-        """A path at which this engine sees that text."""
+    async def resolver_file(self, settings: ResolverSettings) -> str:
+        """A path at which this engine sees such a file."""
         path = f"/resolv.conf.{len(self.resolver_files)}"
-        self.resolver_files[path] = text
+        self.resolver_files[path] = settings
         return path
 
     @contextlib.asynccontextmanager

@@ -66,6 +66,8 @@ class FakeEngine:
         self.calls: list[tuple[str, str]] = []
         """(method, task id) of every call that changes something, in order."""
         self.containers = {} if containers is None else containers
+        self.attachments: dict[str, str] = {}
+        """Network id -> name of a container that somebody started by hand."""
         self._scripts = dict(scripts or {})
         self._failures: dict[str, int] = {}
         self._now = now
@@ -74,6 +76,10 @@ class FakeEngine:
     async def describe(self) -> NodeDescription:
         """A node of 4 cores and 8 GiB."""
         return NodeDescription(hostname=self._hostname, resources=Resources(4_000_000_000, 8 << 30))
+
+    async def attached(self) -> Mapping[str, str]:
+        """What the test attached, in `attachments`."""
+        return dict(self.attachments)
 
     async def pull(self, task: Task) -> None:
         """Every image is here, unless its script says that it never comes."""

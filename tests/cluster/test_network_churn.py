@@ -81,7 +81,7 @@ def _round(swarm: Cluster, *, attach_on: Node) -> str:
         node.run_command(["python3", "-c", _ASK, str(PORT), *addresses])
     servers = {node.name: _name_server(node, network.id) for node in swarm.nodes}
     wait_until(lambda: _named(swarm, servers, addresses), what="the names to be right everywhere", timeout=NAMES_S)
-    _attach_and_ask(attach_on, addresses)
+    _attach_and_ask(attach_on, addresses, asked=swarm.nodes[0])
     swarm.api.remove_service(service.id)
     swarm.forget(service)
     network.remove()
@@ -90,8 +90,11 @@ def _round(swarm: Cluster, *, attach_on: Node) -> str:
     return str(shown["IPAM"]["Config"][0]["Subnet"])
 
 
-def _attach_and_ask(node: Node, addresses: list[str]) -> None:
-    """A container started by hand joins the network by its name, and reaches and resolves what a task does."""
+def _attach_and_ask(node: Node, addresses: list[str], *, asked: Node) -> None:
+    """A container started by hand joins the network by its name, and reaches and resolves what a task does.
+
+    And as long as it runs the network stays, wherever one asks.
+    """
 
     def start() -> Done[Any] | NotYet:
         from docker.errors import APIError
@@ -110,6 +113,8 @@ def _attach_and_ask(node: Node, addresses: list[str]) -> None:
         for name, meant in ((SERVICE, addresses[:1]), (f"tasks.{SERVICE}", addresses[1:])):
             answer = command(node, "docker", "exec", container.id, "python3", "-c", _RESOLVE, name)
             assert (answer.status, set(answer.output.split())) == (0, set(meant)), f"{name}: {answer}"
+        refused = command(asked, "docker", "network", "rm", NETWORK)
+        assert f"is in use by container {container.name} on node {node.name}" in refused.error
     finally:
         container.remove(force=True)
 

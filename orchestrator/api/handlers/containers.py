@@ -13,7 +13,7 @@ from orchestrator.api.hand_started_rules import (
     lost_settings,
     networks_asked,
     networks_joined,
-    resolver_text,
+    resolver_settings,
     with_network_names,
     with_resolver,
     wrong_addresses,
@@ -31,7 +31,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         raise BadRequest(problem)
     warnings = lost_settings(body, networks) if networks else []
     if networks and not has_own_resolver(body):
-        body = with_resolver(body, await context.engine.resolver_file(resolver_text(body, networks)))
+        body = with_resolver(body, await context.engine.resolver_file(resolver_settings(body, networks)))
     answer = await context.engine.request("POST", "/containers/create", dict(request.query), body)
     answer["Warnings"] = [*(answer.get("Warnings") or ()), *warnings]
     return json_response(answer, HTTPStatus.CREATED)

@@ -17,7 +17,7 @@ from orchestrator.api.context import CONTEXT
 from orchestrator.api.convert.network import resource_of, wish_from_wire
 from orchestrator.api.errors import BadRequest, Conflict, NotAllowed, ObjectNotFound
 from orchestrator.api.hand_started_rules import wrong_address
-from orchestrator.api.known_networks import LABEL_NETWORK_ID, KnownNetworks, hand_started, refuse_nodes_own
+from orchestrator.api.known_networks import LABEL_NETWORK_ID, KnownNetworks, refuse_nodes_own
 from orchestrator.api.list_filters import Filters, parse_filters
 from orchestrator.api.proposals import propose
 from orchestrator.api.prune_until import until_moment
@@ -116,13 +116,12 @@ async def remove(request: web.Request) -> web.StreamResponse:
     if isinstance(network, dict):
         await known.context.engine.request("DELETE", f"/networks/{text}")
         return web.Response(status=HTTPStatus.NO_CONTENT)
-    if network is not None:
-        await _check_unattached(known, network)
-    elif known.context.cluster() is None or (known.cluster is not None and known.cluster.is_leader):
+    if network is None and (known.context.cluster() is None or (known.cluster is not None and known.cluster.is_leader)):
         raise ObjectNotFound(f"network {text} not found")
     cluster = known.context.manager()
     if not await cluster.find_leader() or network is None:
         return await known.context.forward(request, cluster)
+    await _check_unattached(cluster, network)
     await propose(cluster, [RemoveNetwork(network.id)])
     return web.Response(status=HTTPStatus.NO_CONTENT)
 
@@ -189,7 +188,7 @@ async def _prune_cluster(known: KnownNetworks, cluster: ClusterBackend, filters:
         if network.ingress or held or is_young or not filters.labels("label", network.labels):
             continue
         try:
-            await _check_unattached(known, network)
+            await _check_unattached(cluster, network)
             await propose(cluster, [RemoveNetwork(network.id)])
         except ClusterError as error:
             _logger.debug("network is kept: %s", error, extra={"network_id": network.id})
@@ -224,12 +223,12 @@ def _check_address(body: wire.NetworkConnect, bridge: dict[str, Any]) -> None:
         raise BadRequest(problem)
 
 
-async def _check_unattached(known: KnownNetworks, network: Network) -> None:
-    """Refuse while a container started by hand on this node is attached."""
-    state = known.cluster.state if known.cluster is not None else None
-    tasks = frozenset(task.container_name for task in state.tasks.values()) if state is not None else frozenset()
-    for name in hand_started(await known.bridge_of(network), tasks):
-        raise FailedPrecondition(f"network {network.id} is in use by container {name}")
+async def _check_unattached(cluster: ClusterBackend, network: Network) -> None:
+    """Refuse while a container started by hand is attached, on whichever node."""
+    if not network.attachable:
+        return
+    for hostname, name in (await cluster.attached(network.id)).items():
+        raise FailedPrecondition(f"network {network.id} is in use by container {name} on node {hostname}")
 
 
 async def _is_wanted(known: KnownNetworks, network: Network, filters: Filters) -> bool:

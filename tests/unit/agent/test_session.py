@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
 import pytest
@@ -30,6 +30,9 @@ class Parts:
 
     async def assigned(self, assignments: Assignments) -> None:
         raise AssertionError("the manager said nothing")
+
+    async def attached(self) -> Mapping[str, str]:
+        return {}
 
     async def logs(self, request: LogRequest) -> AsyncIterator[LogFrame]:
         yield LogFrame(request.number, end=True)

@@ -10,9 +10,10 @@ import pytest
 from orchestrator.api import carried_networks
 from orchestrator.api.backend import LocalNode, LocalNodeState
 from orchestrator.model.network import AttachedNetwork, NetworkConfiguration
+from orchestrator.model.resolver_settings import ResolverSettings
 from orchestrator.testing.cluster_backend import FakeLifecycle, cluster_of_one
 from tests.unit.api.client import Api, manager, run
-from tests.unit.api.test_networks import Engine, create
+from tests.unit.api.networks_engine import Engine, create
 
 ATTACHED = AttachedNetwork("n" * 25, "webnet", "10.0.1.0/24", 4097, "10.0.1.2", attachable=True)
 WORKER = LocalNode(LocalNodeState.ACTIVE, "w" * 25)
@@ -31,8 +32,8 @@ class ContainerEngine(Engine):
             return {"Id": "c" * 64, "Warnings": []}
         return super()._answer(method, path, params, body)
 
-    async def resolver_file(self, text: str) -> str:
-        return f"/resolvers/{text.split()[1]}"
+    async def resolver_file(self, settings: ResolverSettings) -> str:
+        return f"/resolvers/{settings.nameservers[0]}"
 
 
 def run_on(api: Api, network: str) -> Any:

@@ -9,11 +9,12 @@ from orchestrator.api.hand_started_rules import (
     lost_settings,
     networks_asked,
     networks_joined,
-    resolver_text,
+    resolver_settings,
     with_network_names,
     with_resolver,
 )
 from orchestrator.model.network import AttachedNetwork
+from orchestrator.model.resolver_settings import ResolverSettings
 
 ATT = AttachedNetwork("id1", "att", "10.0.1.0/24", 4097, "10.0.1.2", attachable=True)
 PLAIN = AttachedNetwork("id2", "plain", "10.0.2.0/24", 4098, "10.0.2.2")
@@ -66,17 +67,17 @@ def test_a_resolver_file_of_the_users_stays(host: dict[str, object]) -> None:
 
 
 def test_our_servers_come_before_the_users() -> None:
-    assert resolver_text({}, (ATT,)) == "nameserver 10.0.1.2\noptions ndots:0\n"
+    assert resolver_settings({}, (ATT,)) == ResolverSettings(("10.0.1.2",))
     host = {"Dns": ["9.9.9.9"], "DnsSearch": ["a.org", "b.org"], "DnsOptions": ["ndots:2"]}
-    assert resolver_text({"HostConfig": host}, (ATT,)) == (
-        "nameserver 10.0.1.2\nnameserver 9.9.9.9\nsearch a.org b.org\noptions ndots:2\n"
+    assert resolver_settings({"HostConfig": host}, (ATT,)) == ResolverSettings(
+        ("10.0.1.2", "9.9.9.9"), ("a.org", "b.org"), ("ndots:2",)
     )
 
 
 def test_what_is_of_another_type_is_left_to_the_engine_to_refuse() -> None:
     host: dict[str, Any] = {"Binds": 1, "Mounts": "x", "Dns": {}, "DnsSearch": 2, "DnsOptions": True}
     assert not has_own_resolver({"HostConfig": host})
-    assert resolver_text({"HostConfig": host}, (ATT,)) == "nameserver 10.0.1.2\noptions ndots:0\n"
+    assert resolver_settings({"HostConfig": host}, (ATT,)) == ResolverSettings(("10.0.1.2",))
     assert with_resolver({"HostConfig": host}, "/file") == {"HostConfig": host}
 
 

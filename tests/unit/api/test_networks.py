@@ -1,8 +1,6 @@
 """Networks: the cluster's beside the engine's own."""
 
 import json
-from collections.abc import Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -12,58 +10,12 @@ from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
 from orchestrator.api.backend import LocalNode, LocalNodeState
-from orchestrator.api.errors import EngineRefusal
 from orchestrator.api.routes import is_swarm_path
 from orchestrator.model.network import AttachedNetwork, NetworkConfiguration
-from orchestrator.testing.cluster_backend import FakeEngineClient, FakeLifecycle, cluster_of_one
+from orchestrator.testing.cluster_backend import FakeLifecycle, cluster_of_one
 from tests.unit.api.client import IMAGE_SPEC, Api, manager, run
+from tests.unit.api.networks_engine import LOCAL, Engine, create
 from tests.unit.api.served import served
-
-LOCAL = {"Name": "mine", "Id": "f" * 64, "Scope": "local", "Driver": "bridge", "Labels": {}, "Containers": {}}
-
-
-class Engine(FakeEngineClient):
-    """An engine with one network of its own and the node's shares of the cluster's."""
-
-    def __init__(self) -> None:
-        super().__init__(handle=self._answer)
-        self.shares: dict[str, dict[str, Any]] = {}
-
-    def share(self, network_id: str, name: str, containers: Mapping[str, Any] | None = None) -> None:
-        self.shares[network_id] = LOCAL | {
-            "Name": name,
-            "Id": f"{len(self.shares):064d}",
-            "Labels": {"com.docker.swarm.network.id": network_id},
-            "Containers": dict(containers or {}),
-            "IPAM": {"Config": [{"Subnet": "10.0.1.0/24", "IPRange": "10.0.1.248/29"}]},
-        }
-
-    def _answer(self, method: str, path: str, params: Mapping[str, str], body: Mapping[str, Any] | None) -> Any:
-        networks = [LOCAL, *self.shares.values()]
-        if (method, path) == ("GET", "/networks"):
-            filters = json.loads(params.get("filters") or "{}")
-            label = next(iter(filters.get("label", ())), "")
-            return [n for n in networks if not label or f"com.docker.swarm.network.id={_share_of(n)}" == label]
-        if path == "/networks/create":
-            return {"Id": "e" * 64, "Warning": ""}
-        if path == "/networks/prune":
-            return {"NetworksDeleted": ["mine"]}
-        key = path.split("/")[2]
-        found = [network for network in networks if key in (network["Id"], network["Name"])]
-        if not found:
-            raise EngineRefusal(HTTPStatus.NOT_FOUND, f"network {key} not found")
-        return found[0] if method == "GET" else None
-
-
-def _share_of(network: Mapping[str, Any]) -> str:
-    return str(network["Labels"].get("com.docker.swarm.network.id", ""))
-
-
-async def create(api: Api, name: str, **options: Any) -> str:
-    status, answer = await api.call("POST", "/networks/create", {"Name": name, "Driver": "overlay", **options})
-    assert status == 201, answer
-    network_id: str = answer["Id"]
-    return network_id
 
 
 @pytest.mark.parametrize(
@@ -156,22 +108,6 @@ def test_what_cannot_be_is_refused(body: dict[str, Any], status: int, message: s
     run(scenario, engine=Engine())
 
 
-def test_a_network_in_use_is_kept() -> None:
-    async def scenario(api: Api) -> None:
-        network_id = await create(api, "webnet")
-        template = {**IMAGE_SPEC["TaskTemplate"], "Networks": [{"Target": "webnet", "Aliases": ["w"]}]}
-        service_id = await api.create(TaskTemplate=template)
-        service = (await api.call("GET", f"/services/{service_id}"))[1]
-        assert service["Spec"]["TaskTemplate"]["Networks"] == [{"Target": network_id, "Aliases": ["w"]}]
-        status, answer = await api.call("DELETE", "/networks/webnet")
-        text = f"rpc error: code = FailedPrecondition desc = network {network_id} is in use by service {service_id}"
-        assert (status, answer["message"]) == (400, text)
-        assert (await api.call("DELETE", "/services/web"))[0] == 200
-        assert (await api.call("DELETE", "/networks/webnet"))[0] == 204
-
-    run(scenario, engine=Engine())
-
-
 @pytest.mark.parametrize(("target", "status"), [("mine", 403), ("none", 404), ("ingress", 400), ("host", 501)])
 def test_services_join_cluster_networks_alone(target: str, status: int) -> None:
     async def scenario(api: Api) -> None:
@@ -241,8 +177,6 @@ def test_a_share_is_shown_as_the_network_it_is_of() -> None:
             assert (shown["Id"], shown["Containers"]) == (network_id, {"c1": {"Name": "web.1.x"}})
         assert "Services" not in shown
         assert (await api.call("GET", "/networks/webnet?scope=local"))[0] == 404
-        status, answer = await api.call("DELETE", "/networks/webnet")
-        assert (status, "in use by container web.1.x" in answer["message"]) == (400, True)
 
     run(scenario, engine=engine)
 
@@ -288,47 +222,6 @@ def test_malformed_bodies_are_refused_or_handed_on(path: str, body: bytes, statu
             assert message in (await answer.json())["message"]
 
     run(scenario, engine=engine)
-
-
-def test_prune_spares_shares_and_what_is_used() -> None:
-    engine = Engine()
-
-    async def scenario(api: Api) -> None:
-        await create(api, "unused")
-        await create(api, "used")
-        template = {**IMAGE_SPEC["TaskTemplate"], "Networks": [{"Target": "used"}]}
-        await api.create(TaskTemplate=template)
-        assert (await api.call("POST", "/networks/prune"))[1] == {"NetworksDeleted": ["mine", "unused"]}
-        passed = next(request for request in engine.requests if request[1] == "/networks/prune")
-        assert json.loads(passed[2]["filters"]) == {"label!": ["com.docker.swarm.network.id"]}
-
-    run(scenario, engine=engine)
-
-
-def test_prune_spares_what_is_too_young() -> None:
-    backend = cluster_of_one()
-
-    async def scenario(api: Api) -> None:
-        await create(api, "old")
-        backend.time += 7200
-        await create(api, "young")
-        filters = json.dumps({"until": {"1h": True}})
-        answer = await api.call("POST", f"/networks/prune?filters={filters}")
-        assert answer[1] == {"NetworksDeleted": ["mine", "old"]}
-
-    run(scenario, lifecycle=manager(backend), engine=Engine())
-
-
-def test_prune_on_a_manager_that_does_not_lead_is_the_leaders_too() -> None:
-    backend = cluster_of_one()
-    backend.is_leader = False
-
-    async def scenario(api: Api) -> None:
-        answer = await api.call("POST", "/networks/prune")
-        assert answer[1] == {"NetworksDeleted": ["mine", "leaders"]}
-        assert backend.forwarded == [("POST", "/networks/prune")]
-
-    run(scenario, lifecycle=manager(backend), engine=Engine())
 
 
 def test_a_worker_sees_what_it_carries() -> None:

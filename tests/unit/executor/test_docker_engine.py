@@ -1,6 +1,8 @@
 """The real engine: the shared conformance suite, and what only a real one can show."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -18,7 +20,7 @@ from orchestrator.model.service import PortConfig, PublishMode, TaskSpec
 from orchestrator.model.session import LogRequest
 from orchestrator.model.task import NetworkAttachment, Task, TaskState
 from orchestrator.testing.conformance_engine import CHECKS, DEADLINE_S, Behaviour, Check, run_check
-from tests.unit.executor.local_engine import IMAGE, SOCKET, LocalBed, local_bed
+from tests.unit.executor.local_engine import IMAGE, LABEL, SOCKET, LocalBed, local_bed
 
 pytestmark = pytest.mark.usefixtures("local_image")
 
@@ -146,6 +148,30 @@ def test_two_networks_with_fixed_addresses_and_a_host_port() -> None:
             for network in carried:
                 await networks.remove(network.network_id)
                 await networks.remove(network.network_id)
+
+    on_bed(scenario)
+
+
+def test_what_was_attached_by_hand_is_told_from_tasks() -> None:
+    async def scenario(bed: LocalBed) -> None:
+        networks = DockerBridgeNetworks(bed.client)
+        network = AttachedNetwork("unit5", "net5", "10.231.5.0/24", 5005, "10.231.5.3", internal=True)
+        host = {"NetworkMode": bridge_network_name("unit5")}
+        body = {"Image": IMAGE, "Labels": {LABEL: ""}, "Cmd": ["sleep", "100"], "HostConfig": host}
+        name = f"unit-byhand-{os.getpid()}"
+        try:
+            await networks.ensure(network, "swunit5")
+            spec = TaskSpec(ContainerSpec(IMAGE, command=("sleep", "100")))
+            await _start(bed, bed.made(spec, attachments=(NetworkAttachment("unit5", "10.231.5.9"),)))
+            assert "unit5" not in await bed.engine.attached()
+            created = await bed.client.call("POST", "containers/create", {"name": name}, body)
+            await bed.client.call("POST", f"containers/{created['Id']}/start")
+            assert (await bed.engine.attached())["unit5"] == name
+        finally:
+            with contextlib.suppress(EngineError):
+                await bed.client.call("DELETE", f"containers/{name}", {"force": "1"})
+            await bed.close()
+            await networks.remove("unit5")
 
     on_bed(scenario)
 

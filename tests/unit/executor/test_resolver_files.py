@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.executor.container_rules import create_body, resolver_configuration
+from orchestrator.executor.container_rules import create_body, resolver_settings
 from orchestrator.executor.resolver_files import ResolverFiles
 from orchestrator.model.container import ContainerSpec, DNSConfig, Mount
 from orchestrator.model.node import NodeDescription
+from orchestrator.model.resolver_settings import ResolverSettings
 from orchestrator.model.service import TaskSpec
 from orchestrator.model.task import Task
 
@@ -23,25 +24,18 @@ def with_container(**fields: object) -> Task:
 
 
 def test_it_names_our_servers_alone() -> None:
-    assert resolver_configuration(TASK, SERVERS) == "nameserver 10.0.1.2\nnameserver 10.0.2.2\noptions ndots:0\n"
+    assert resolver_settings(TASK, SERVERS) == ResolverSettings(SERVERS)
 
 
 def test_the_services_own_servers_are_for_ours_to_ask() -> None:
     task = with_container(dns=DNSConfig(("9.9.9.9",), ("corp.example",), ("ndots:2", "rotate")))
-    assert resolver_configuration(task, SERVERS[:1]) == (
-        "nameserver 10.0.1.2\nsearch corp.example\noptions ndots:2 rotate\n"
-    )
-
-
-def test_no_more_servers_than_a_resolver_reads() -> None:
-    servers = tuple(f"10.0.{number}.2" for number in range(5))
-    assert resolver_configuration(TASK, servers).count("nameserver") == 3
+    assert resolver_settings(task, SERVERS) == ResolverSettings(SERVERS, ("corp.example",), ("ndots:2", "rotate"))
 
 
 def test_a_file_is_written_once_and_erased(tmp_path: Path) -> None:
-    files = ResolverFiles(tmp_path / "resolvers")
+    files = ResolverFiles(tmp_path / "resolvers", lambda: ResolverSettings(("192.0.2.1",), ("corp.example",)))
     path = Path(asyncio.run(files.write(TASK, SERVERS)))
-    assert path.read_text() == resolver_configuration(TASK, SERVERS)
+    assert path.read_text() == ("nameserver 10.0.1.2\nnameserver 10.0.2.2\nsearch corp.example\noptions ndots:0\n")
     assert path.stat().st_mode & 0o777 == 0o644
     before = path.stat().st_ino
     asyncio.run(files.write(TASK, SERVERS))
@@ -52,14 +46,15 @@ def test_a_file_is_written_once_and_erased(tmp_path: Path) -> None:
 
 
 def test_a_task_without_names_needs_none(tmp_path: Path) -> None:
-    assert asyncio.run(ResolverFiles(tmp_path).write(TASK, ())) == ""
+    assert asyncio.run(ResolverFiles(tmp_path, ResolverSettings).write(TASK, ())) == ""
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_text_is_the_same_file(tmp_path: Path) -> None:
     async def body() -> None:
-        files = ResolverFiles(tmp_path)
-        assert await files.write_shared("a") == await files.write_shared("a") != await files.write_shared("b")
+        files = ResolverFiles(tmp_path, ResolverSettings)
+        one, other = ResolverSettings(("10.0.1.2",)), ResolverSettings(("10.0.2.2",))
+        assert await files.write_shared(one) == await files.write_shared(one) != await files.write_shared(other)
 
     asyncio.run(body())
 

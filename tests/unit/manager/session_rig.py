@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -44,6 +44,8 @@ class AgentStub:
         self.heartbeat = Heartbeat(0)
         self.statuses: tuple[tuple[str, TaskStatus], ...] = ()
         self.received: list[Assignments] = []
+        self.attachments: dict[str, str] | None = {"net1": "byhand"}
+        """None: its engine does not answer."""
         self.log: tuple[str, ...] = ("one\n", "two\n")
         self.term = 0
 
@@ -61,6 +63,11 @@ class AgentStub:
 
     async def assigned(self, assignments: Assignments) -> None:
         self.received.append(assignments)
+
+    async def attached(self) -> Mapping[str, str]:
+        if self.attachments is None:
+            raise OSError("the engine hangs")
+        return self.attachments
 
     async def logs(self, request: LogRequest) -> AsyncIterator[LogFrame]:
         for line in self.log:

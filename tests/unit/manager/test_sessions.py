@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.manager import dispatcher
 from orchestrator.model.cluster import ClusterSpec
+from orchestrator.model.errors import Unavailable
 from orchestrator.model.gossip import GossipKey, Keyring
 from orchestrator.model.session import LOG_WINDOW_FRAMES, Heartbeat, LogFrame, LogRequest
 from orchestrator.model.task import TaskState, TaskStatus
@@ -220,6 +221,36 @@ def test_a_log_comes_from_the_node_that_has_it() -> None:
             assert [f async for f in rig.dispatcher.logs([("gone", replace(request, number=1))])] == [
                 LogFrame(1, end=True)
             ]
+
+    asyncio.run(scenario())
+
+
+def test_a_node_says_what_was_attached_to_its_networks_by_hand() -> None:
+    async def scenario() -> None:
+        rig = Rig()
+        async with rig.running():
+            await until(lambda: bool(rig.agent.received))
+            async with asyncio.timeout(DEADLINE_S):
+                answers = await asyncio.gather(rig.dispatcher.attached("n1"), rig.dispatcher.attached("n1"))
+            assert list(answers) == [{"net1": "byhand"}] * 2
+            with pytest.raises(Unavailable, match="node gone cannot be asked"):
+                await rig.dispatcher.attached("gone")
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_does_not_say_what_is_attached_is_no_node_without() -> None:
+    async def scenario() -> None:
+        rig = Rig()
+        rig.agent.attachments = None
+        async with rig.running() as session:
+            await until(lambda: bool(rig.agent.received))
+            rig.dispatcher._attachment_broker._deadline_s = 0.1
+            with pytest.raises(Unavailable, match="node n1 does not say"):
+                await rig.dispatcher.attached("n1")
+            # Its session goes on.
+            session.report("t1", TaskStatus(TaskState.PREPARING))
+            await until(lambda: rig.store.state.task("t1").status.state is TaskState.PREPARING)
 
     asyncio.run(scenario())
 

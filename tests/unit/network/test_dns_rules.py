@@ -1,14 +1,10 @@
 """What is answered to whom, without a wire."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from orchestrator.model.names import NameClient, NamedService, NamedTask, NetworkNames
 from orchestrator.model.network import AttachedNetwork, NetworkConfiguration
-from orchestrator.network.dns_forwarding import NodeResolvers
-from orchestrator.network.dns_rules import Answer, Asker, NameTable, Outcome, RecordType, nameservers_in
+from orchestrator.network.dns_rules import Answer, Asker, NameTable, Outcome, RecordType
 
 TASK_1 = "web.1.aaaaaaaaaaaaaaaaaaaaaaaaa"
 TASK_2 = "web.2.bbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -175,22 +171,3 @@ def test_there_is_a_server_on_named_networks_only() -> None:
 def test_an_empty_table_knows_no_names() -> None:
     empty = NameTable(NetworkConfiguration())
     assert empty.answer(empty.asker("10.0.1.5", "net1"), "web", RecordType.ADDRESS) == NOBODY
-
-
-def test_the_nodes_resolvers_are_read() -> None:
-    text = "# made by hand\nsearch x\nnameserver 127.0.0.11\nnameserver nonsense\nnameserver\nnameserver fd00::1\n" + (
-        "nameserver 1.1.1.1\nnameserver 2.2.2.2\n"
-    )
-    assert nameservers_in(text) == ("127.0.0.11", "fd00::1", "1.1.1.1")
-
-
-def test_changed_resolvers_are_read_again(tmp_path: Path) -> None:
-    file = tmp_path / "resolv.conf"
-    resolvers = NodeResolvers(file)
-    assert resolvers() == ()
-    for number, address in enumerate(("1.1.1.1", "2.2.2.2")):
-        file.write_text(f"nameserver {address}\n")
-        os.utime(file, (number, number))
-        assert resolvers() == (address,)
-    file.unlink()
-    assert resolvers() == ()
