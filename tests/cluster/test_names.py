@@ -17,7 +17,7 @@ from tests.cluster.command_line import IMAGE, command, containers_of, remove_ser
 
 pytestmark = pytest.mark.cluster
 
-NETWORK, SETTLE_SECONDS = "named-net", 40.0
+NETWORK, INTERNAL_NETWORK, SETTLE_SECONDS = "named-net", "internal-net", 40.0
 NO_SUCH_NAME = 3
 CREATE = ("service", "create", "--no-resolve-image", "--quiet", "--stop-grace-period", "1s")
 _LOOK_UP = """
@@ -42,21 +42,32 @@ def manager(swarm: Cluster) -> Iterator[Node]:
     succeed(node, "network", "rm", NETWORK)
 
 
-def look_up(node: Node, *names: str) -> Answers:
+@pytest.fixture
+def confined(manager: Node) -> Iterator[str]:
+    """A service with a task on every node, on an internal network alone."""
+    succeed(manager, "network", "create", "-d", "overlay", "--internal", INTERNAL_NETWORK)
+    options = ("--name", "confined", "--mode", "global", "--network", INTERNAL_NETWORK)
+    succeed(manager, *CREATE, *options, IMAGE, "/bin/sleep", "600")
+    yield "confined"
+    remove_services(manager)
+    succeed(manager, "network", "rm", INTERNAL_NETWORK)
+
+
+def look_up(node: Node, *names: str, asker: str = "asker") -> Answers:
     """(DNS's code, addresses) of each name, as the node's asker is told."""
-    (asker,) = containers_of([node], "asker")
+    (container,) = containers_of([node], asker)
     source = Path(dns_probe.__file__).read_text("utf-8")
-    answer = command(node, "docker", "exec", asker.id, "python3", "-c", _LOOK_UP, source, *names)
+    answer = command(node, "docker", "exec", container.id, "python3", "-c", _LOOK_UP, source, *names)
     assert answer.status == 0, answer.error
     return [(code, sorted(addresses)) for code, _, addresses in ast.literal_eval(answer.output)]
 
 
-def wait_for_answers(nodes: Sequence[Node], names: tuple[str, ...], wanted: Answers) -> None:
+def wait_for_answers(nodes: Sequence[Node], names: tuple[str, ...], wanted: Answers, *, asker: str = "asker") -> None:
     """Wait until every node's asker is told this."""
 
     def look() -> Done[None] | NotYet:
         for node in nodes:
-            if (answers := look_up(node, *names)) != wanted:
+            if (answers := look_up(node, *names, asker=asker)) != wanted:
                 return NotYet(f"{node.name}: {answers}")
         return Done(None)
 
@@ -95,6 +106,23 @@ def test_one_alias_of_two_services_means_both(swarm: Cluster, manager: Node) -> 
     wait_for_answers(
         swarm.nodes, ("one", "two", "either"), [(0, [virtual[0]]), (0, [virtual[1]]), (0, sorted(virtual))]
     )
+
+
+def test_names_of_the_outside_are_the_nodes_own_to_ask_for_unless_a_network_is_internal(
+    swarm: Cluster, manager: Node, confined: str
+) -> None:
+    """The outside is the network of the nodes: its name server knows every node by `<node>.<network>`."""
+    (network,) = manager.container.attrs["NetworkSettings"]["Networks"]
+    outside = [f"{node.container_name}.{network}" for node in swarm.nodes]
+    addresses: Answers = [(0, [node.address]) for node in swarm.nodes]
+    wait_for_answers(swarm.nodes, tuple(outside), addresses)
+
+    shown = "{{(index .Endpoint.VirtualIPs 0).Addr}}"
+    own = succeed(manager, "service", "inspect", "--format", shown, confined).partition("/")[0]
+    wait_for_answers(swarm.nodes, (confined,), [(0, [own])], asker=confined)
+    for node in swarm.nodes:
+        told = look_up(node, *outside, asker=confined)
+        assert all(code != 0 and not found for code, found in told), told
 
 
 def test_a_dead_node_is_out_of_the_names_long_before_it_is_down(swarm: Cluster, manager: Node) -> None:
