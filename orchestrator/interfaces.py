@@ -40,6 +40,14 @@ class Store(Protocol):
         """The number of the election by which this manager leads, higher with each; None while it does not lead."""
         ...
 
+    def now(self) -> float:
+        """The cluster's time, seconds since the epoch: the one in which the state is written and waits are measured.
+
+        It goes on evenly, also when a machine's clock is set or another manager leads; that of a manager that does not
+        lead may be behind by as long as it has not heard from the leader.
+        """
+        ...
+
     async def catch_up(self) -> None:
         """Return when all that was acknowledged anywhere before the call is in `state`. Raises `NoLeader`."""
         ...

@@ -12,7 +12,6 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from orchestrator import clock
 from orchestrator.control.gossip_keys import keyring
 from orchestrator.control.needed_files import configs_for, secrets_for
 from orchestrator.control.network_configuration import configuration_for, tasks_for
@@ -196,7 +195,7 @@ class Dispatcher:
     def _hear(self, session: _AgentSession, heartbeat: Heartbeat) -> None:
         cluster = self._store.state.cluster
         period = (cluster.spec if cluster else ClusterSpec()).beat
-        news = self._observations.heard(session.node_id, heartbeat, clock.now(), period)
+        news = self._observations.heard(session.node_id, heartbeat, self._store.now(), period)
         node = self._store.state.nodes.get(session.node_id)
         if news or node is None or not node.is_ready:
             self._wake_leader_loop()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from orchestrator import clock, identity
+from orchestrator import identity
 from orchestrator.backoff import Backoff
 from orchestrator.control.plan import Plan, Situation
 from orchestrator.interfaces import Store
@@ -19,8 +19,6 @@ from orchestrator.state.codec import encode_batch
 
 logger = logging.getLogger(__name__)
 
-CLOCK_STEP_S = 1.0
-"""By how much the time of day may run apart from the monotonic clock between two decisions before it was set."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 """After a refused plan or a failure. Mostly the state has changed meanwhile, and the next attempt goes well."""
 
@@ -40,8 +38,6 @@ class LeaderLoop:
         self._problems: tuple[str, ...] = ()
         """Of the last plan, so that what stays is told once."""
         self._leading_since: float | None = None
-        self._clock_offset = 0.0
-        """The time of day less the monotonic clock, at the last decision."""
 
     def wake(self) -> None:
         """Something the deciders look at has changed."""
@@ -69,7 +65,7 @@ class LeaderLoop:
         if not self._store.is_leader or self._store.state.cluster is None:
             self._leading_since = None
             return None
-        now = clock.now()
+        now = self._store.now()
         since = self._hearing_since(now)
         plan = self._reconcile(Situation(self._store.state, now, identity.new_id, self._observations.by_node, since))
         if plan.problems != self._problems:
@@ -82,22 +78,12 @@ class LeaderLoop:
         return await self._propose(plan, now)
 
     def _hearing_since(self, now: float) -> float:
-        """Since when silence counts: when this manager began to lead or, later, its clock was set.
-
-        What was heard before a step of the clock has no age any more: taken by the clock, all nodes would be down.
-        """
-        offset = now - clock.monotonic()
-        step = offset - self._clock_offset
-        self._clock_offset = offset
-        if self._leading_since is not None and abs(step) <= CLOCK_STEP_S:
-            return self._leading_since
+        """Since when silence counts: when this manager began to lead."""
         if self._leading_since is None:
             logger.info("leading")
-        else:
-            logger.warning("the clock was set by %.1f s: hearing all nodes anew", step)
-        self._leading_since = now
-        self._observations.forget()
-        return now
+            self._leading_since = now
+            self._observations.forget()
+        return self._leading_since
 
     async def _propose(self, plan: Plan, decided_at: float) -> float:
         try:
@@ -109,11 +95,11 @@ class LeaderLoop:
             logger.info("a plan was overtaken: %s", refusal)
         else:
             self._pauses.reset()
-            return clock.now()
-        return clock.now() + self._pauses.next()
+            return self._store.now()
+        return self._store.now() + self._pauses.next()
 
     async def _sleep_until(self, wake_at: float | None) -> None:
-        delay = None if wake_at is None else wake_at - clock.now()
+        delay = None if wake_at is None else wake_at - self._store.now()
         if delay is not None and delay <= 0:
             await asyncio.sleep(0)
             return

@@ -160,8 +160,8 @@ class Manager:
         return identity.new_secret()
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return clock.now()
+        """The cluster's time, seconds since the epoch."""
+        return self._store.now()
 
     # Life --------------------------------------------------------------------------------------------------
 

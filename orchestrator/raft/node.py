@@ -13,9 +13,9 @@ from typing import Any
 
 from pysyncobj import FAIL_REASON, SyncObjException
 
-from orchestrator import clock
 from orchestrator.model.consensus import ConsensusStatus
 from orchestrator.model.errors import ClusterError, InvalidArgument, LostLeadership, NoLeader, Unavailable
+from orchestrator.raft.cluster_clock import ClusterClock
 from orchestrator.raft.entry_cipher import EntryCipher, NoCipher
 from orchestrator.raft.journal import DurableJournal
 from orchestrator.raft.options import BATCH_SIZE_MAX, Beginning, ReplicaOptions
@@ -78,6 +78,7 @@ class RaftStore:
         self._timing = timing or RaftTiming()
         self._replica: Replica | None = None
         self._last_state = ClusterState()
+        self._clock = ClusterClock()
         self._poller: EpollPoller | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tick_requested = False
@@ -129,6 +130,10 @@ class RaftStore:
     def leading_term(self) -> int | None:
         """The number of the election by which this manager leads; None while `is_leader` is false."""
         return None if self._leader_since is None else self._leading_term
+
+    def now(self) -> float:
+        """The cluster's time, seconds since the epoch."""
+        return self._clock.now()
 
     @property
     def is_ready(self) -> bool:
@@ -195,7 +200,7 @@ class RaftStore:
         Raises the `ClusterError` with which `apply` refused it, and `Unavailable` as `interfaces.Store` says. After
         `Unavailable` the batch may still take effect.
         """
-        encoded = self._cipher.seal(encode_batch(Batch(clock.now() if at is None else at, tuple(actions))))
+        encoded = self._cipher.seal(encode_batch(Batch(self.now() if at is None else at, tuple(actions))))
         if len(encoded) > BATCH_SIZE_MAX:
             raise InvalidArgument(TOO_LARGE)
         replica = self._replica
@@ -291,6 +296,7 @@ class RaftStore:
             journal=journal,
             dump=self._files.dump,
             cipher=self._cipher,
+            clock=self._clock,
             # Who answers for a new list of managers must not wake with the old one.
             before_release=self._keep_members,
         )
@@ -392,7 +398,7 @@ class RaftStore:
 
     def _on_caught_up(self, term: int, _result: None, reason: int) -> None:
         if reason == FAIL_REASON.SUCCESS and term == self._leading_term:
-            self._leader_since = clock.now()
+            self._leader_since = self.now()
 
     def _notify(self) -> None:
         if self._notification is None and self._subscribers:

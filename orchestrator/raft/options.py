@@ -8,6 +8,7 @@ from typing import Any
 
 from pysyncobj import SyncObjConf
 
+from orchestrator.raft.cluster_clock import ClusterClock
 from orchestrator.raft.entry_cipher import EntryCipher, NoCipher
 from orchestrator.raft.journal import DurableJournal, MemoryJournal
 from orchestrator.raft.timing import RaftTiming
@@ -49,6 +50,7 @@ class ReplicaOptions:
     """Where snapshots are kept; None keeps them in memory."""
     cipher: EntryCipher | NoCipher = field(default_factory=NoCipher)
     """Under which batches are proposed and snapshots kept."""
+    clock: ClusterClock = field(default_factory=ClusterClock)
     before_release: Callable[[Any], None] = lambda replica: None
     """Called with the replica when its journal is synced, before anybody is told of what is in it."""
 

@@ -76,7 +76,9 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
         if encoded == BARRIER:
             return None
         try:
-            apply(self.state, decode_batch(self.options.cipher.open(encoded)))
+            batch = decode_batch(self.options.cipher.open(encoded))
+            self.options.clock.pass_by(batch.at)
+            apply(self.state, batch)
         except ClusterError as error:
             return error.with_traceback(None)
         except MemoryError:
@@ -260,6 +262,8 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
             return {**message, "term": self.term}
         if message["type"] == "request_vote":
             return {**message, "by_order": self.elections.stands_by_order}
+        if message["type"] == "append_entries":
+            message = {**message, "time": self.options.clock.now()}
         if message.get("serialized") is not None:
             # After a snapshot the log begins with the last two entries in it.
             _, index, term = self.journal[1]
@@ -276,6 +280,8 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
         if not all(reader.admit(node, message) for reader in readers):
             return
         if message["type"] == "append_entries":
+            if message["term"] >= self.term:
+                self.options.clock.hear(message["time"])
             if not self._has_room_for(message):
                 message = self._refuse_entries(node, message)
             elif "entries" in message:

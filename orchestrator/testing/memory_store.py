@@ -42,6 +42,10 @@ class MemoryStore:
         """Rises with each `elect`."""
         return self._term if self._leads else None
 
+    def now(self) -> float:
+        """What the test's clock says."""
+        return self._clock()
+
     async def catch_up(self) -> None:
         """The one replica has it all. Raises `NoLeader` after `depose`."""
         if not self._leads:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from orchestrator.raft.cluster_clock import ClusterClock
 from orchestrator.raft.journal import DurableJournal, LogEntry, MemoryJournal
 from orchestrator.raft.options import Beginning, ReplicaOptions
 from orchestrator.raft.replica import Replica
@@ -119,6 +120,8 @@ class SimulatedManagers:
     log: list[str] = field(default_factory=list)
     """Every message delivered, in order: the same for the same seed."""
     replicas: dict[str, Replica] = field(default_factory=dict)
+    skews: dict[str, float] = field(default_factory=dict)
+    """By how many seconds a manager's wall clock is ahead of the simulated one."""
     weather: Weather = Weather()
     after_step: Callable[[], None] = lambda: None
     """Called after every tick of every replica: where invariants are checked."""
@@ -182,6 +185,7 @@ class SimulatedManagers:
             timing=self.timing,
             journal=journal,
             dump=None if directory is None else directory / f"{name}.dump",
+            clock=ClusterClock(lambda: self.now + self.skews.get(name, 0.0), lambda: self.now),
         )
         replica = Replica(options)
         self.replicas[name] = replica

@@ -70,7 +70,6 @@ class SimulatedFront:
     def __init__(self, managers: SimulatedManagers, *, leaders_ask: bool = True) -> None:
         self.managers = managers
         self._leaders_ask = leaders_ask
-        self.skews: dict[str, float] = {}
         self._dice = Random(f"front {managers.seed}")
         self._stores: dict[str, _Store] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -167,9 +166,9 @@ class SimulatedFront:
         except ClusterError as error:
             reply(_refused(error))
             return
-        self._propose(name, store, [change], reply)
+        self._propose(store, [change], reply)
 
-    def _propose(self, name: str, store: _Store, changes: Sequence[Change], reply: Reply) -> None:
+    def _propose(self, store: _Store, changes: Sequence[Change], reply: Reply) -> None:
         self._counter += 1
         number = self._counter
         store.pending[number] = reply
@@ -183,7 +182,7 @@ class SimulatedFront:
             else:
                 waiting(Answer(Outcome.OK) if error is None else _refused(error))
 
-        at = self.managers.now + self.skews.get(name, 0.0)
+        at = store.replica.options.clock.now()
         store.replica.apply_batch(encode_batch(Batch(at=at, actions=tuple(changes))), callback=done)
 
     def _observe(self, store: _Store) -> None:

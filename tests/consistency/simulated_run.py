@@ -163,7 +163,7 @@ class SimulatedRun:
         self.managers.heal()
 
     def skew(self, name: str, seconds: float) -> None:
-        self._front.skews[name] = seconds
+        self.managers.skews[name] = seconds
 
     # Always ------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -146,30 +145,6 @@ def test_nobody_decides_without_leading_and_a_new_leader_starts_with_no_observat
             await deciders.wait_calls(1)
             assert not deciders.situations[0].observations
             assert deciders.situations[0].leading_since <= clock.now()
-
-    check(scenario)
-
-
-@pytest.mark.parametrize("step", [60.0, -60.0])
-def test_when_the_clock_is_set_the_nodes_are_heard_anew(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario() -> None:
-        store, observations, deciders = await founded(), Observations(), Deciders()
-        async with running(store, deciders, observations) as loop:
-            await deciders.wait_calls(1)
-            observations.heard("n1", Heartbeat(3), clock.now())
-            loop.wake()
-            await deciders.wait_calls(2)
-            assert list(observations.by_node) == ["n1"]
-            monkeypatch.setattr(clock, "now", lambda: time.time() + step)
-            loop.wake()
-            await deciders.wait_calls(3)
-            assert not observations.by_node
-            first, second, third = (situation.leading_since for situation in deciders.situations)
-            assert first == second
-            assert third == deciders.situations[2].now == pytest.approx(first + step, abs=DEADLINE_S)
-            loop.wake()
-            await deciders.wait_calls(4)
-            assert deciders.situations[3].leading_since == third
 
     check(scenario)
 
