@@ -27,7 +27,8 @@ from orchestrator.model.node import MANAGEMENT_PORT, Availability, Node, NodeRol
 from orchestrator.node_parts import NodeParts
 from orchestrator.own_certificate import OwnCertificate
 from orchestrator.raft import recovery
-from orchestrator.state.actions import AddNode, CreateCluster
+from orchestrator.raft.journal import DamagedData
+from orchestrator.state.actions import AddNode, CreateCluster, LeapRevisions
 
 logger = logging.getLogger(__name__)
 
@@ -149,16 +150,20 @@ class SwarmNode:
         if address != membership.address:
             raise InvalidArgument(f"advertised address {address} must stay {membership.address}")
         await self._parts.stop_manager()
-        await asyncio.to_thread(recovery.stand_alone, self._parts.raft_directory)
+        try:
+            await asyncio.to_thread(recovery.stand_alone, self._parts.raft_directory)
+        except (OSError, DamagedData) as error:
+            # Nothing has changed: it takes part as before.
+            await self._parts.start_manager(membership)
+            raise Unavailable(f"this manager cannot go on alone: {error}") from error
         alone = replace(membership, managers=(membership.management_address,), raft_peers=())
         self._kept.save_remembered(alone)
         await self._parts.start_manager(alone)
         store = self._parts.store
         assert store is not None
         await store_waits.wait_leading(store)
-        demotions = demotions_of_others(store.state.nodes.values(), own.node_id)
-        if demotions:
-            await store.propose(demotions)
+        others = demotions_of_others(store.state.nodes.values(), own.node_id)
+        await store.propose((LeapRevisions(recovery.REVISION_LEAP), *others))
         logger.warning("this manager goes on alone: the others are workers now")
         return own.node_id
 

@@ -13,6 +13,8 @@ from orchestrator.raft.journal import DurableJournal, LogEntry
 
 TERM_LEAP = 1_000_000
 """Added to the term, so that nodes refuse whatever managers of the abandoned cluster may still elect among them."""
+REVISION_LEAP = 1_000_000
+"""Added to the state's revisions: the lost managers may have made some that nodes have seen and this one has not."""
 
 _NO_OP = bytes([_COMMAND_TYPE.NO_OP])
 _MEMBERSHIP = bytes([_COMMAND_TYPE.MEMBERSHIP])

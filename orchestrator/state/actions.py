@@ -79,6 +79,17 @@ class RotateGossipKeys:
     keys: tuple[GossipKey, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LeapRevisions:
+    """Versions and revisions go on so much higher, from this batch on: its first action.
+
+    A manager that goes on alone may lack the last changes, while nodes have seen their revisions: what they say of
+    those must not pass for what they know of ours.
+    """
+
+    by: int
+
+
 # Nodes -----------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +392,7 @@ Action = (
     | AbortRootRotation
     | FinishRootRotation
     | RotateGossipKeys
+    | LeapRevisions
     | AddNode
     | UpdateNodeSpec
     | DescribeNode

@@ -111,12 +111,16 @@ class ClusterState:
         """The config; raises `NotFound`."""
         return _get(self.configs, config_id, "config")
 
-    def has_node_at(self, node_id: str, address: str) -> bool:
-        """Whether the node has that address; true too of a node not known yet, unless another one has the address."""
+    def has_node_at(self, node_id: str, address: str, *, is_there: bool = False) -> bool:
+        """Whether the node has that address; true too of a node not known yet, unless another one has the address.
+
+        `is_there`: a connection shows that the node is at that address. So may one be that is not known yet, whoever
+        had the address: machines join anew, and who was away has not heard.
+        """
         known = self.nodes.get(node_id)
         if known is not None:
             return known.address == address
-        return all(node.address != address for node in self.nodes.values())
+        return is_there or all(node.address != address for node in self.nodes.values())
 
     def service_named(self, name: str) -> Service | None:
         """The service of that exact name."""

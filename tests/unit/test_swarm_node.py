@@ -1,6 +1,7 @@
 """Two whole nodes in one process, with real consensus and TLS on loopback addresses; engine and kernel are fakes."""
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -15,12 +16,14 @@ from orchestrator.api.app import create_app
 from orchestrator.api.backend import Addresses, InitOptions, JoinOptions, LocalNodeState
 from orchestrator.model.errors import InvalidArgument, Unavailable
 from orchestrator.model.node import NodeRole
+from orchestrator.raft import recovery
 from orchestrator.raft.node import RAFT_PORT
 from orchestrator.state.actions import UpdateNodeSpec
+from orchestrator.state.cluster_state import ClusterState
 from orchestrator.swarm_node import SwarmNode
 from orchestrator.testing.cluster_backend import FakeEngineClient
 from orchestrator.testing.fake_data_plane import FakeDataPlane
-from tests.unit.swarm_of_nodes import DEADLINE_S, cluster_of, fake_adapters, nodes, until
+from tests.unit.swarm_of_nodes import DEADLINE_S, cluster_of, fake_adapters, nodes, ready, until
 
 # The consensus listens on a port of its own: runs side by side must not meet.
 _OWN = f"{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
@@ -132,7 +135,34 @@ def test_a_promoted_node_whose_port_is_taken_becomes_a_manager_when_it_is_free(
     asyncio.run(scenario())
 
 
+def test_a_manager_that_cannot_go_on_alone_goes_on_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def scenario() -> None:
+        async with nodes(tmp_path) as rig:
+            node = await rig.found()
+            addresses = Addresses(listen=f"{rig.address(1)}:2377", advertise=rig.address(1))
+            alone = InitOptions(addresses=addresses, force_new_cluster=True)
+            with monkeypatch.context() as patch:
+                patch.setattr(recovery, "stand_alone", fails)
+                with pytest.raises(Unavailable, match=r"cannot go on alone: .*No space left"):
+                    await node.init(alone)
+            assert state_of(node).network_revision < recovery.REVISION_LEAP
+            await until(lambda: ready(node) == 1)
+            await node.init(alone)
+            assert state_of(node).network_revision > recovery.REVISION_LEAP
+            await until(lambda: ready(node) == 1)
+
+    asyncio.run(scenario())
+
+
+def state_of(node: SwarmNode) -> ClusterState:
+    """The state as this manager has it."""
+    assert node.manager is not None
+    return node.manager.state
+
+
 def cluster_managers(node: SwarmNode) -> list[str]:
     """Ids of those that this manager has as managers."""
-    assert node.manager is not None
-    return [each.id for each in node.manager.state.nodes.values() if each.role is NodeRole.MANAGER]
+    return [each.id for each in state_of(node).nodes.values() if each.role is NodeRole.MANAGER]

@@ -26,6 +26,7 @@ from orchestrator.state.actions import (
     ConfirmWithdrawal,
     CreateService,
     CreateTask,
+    LeapRevisions,
     ReleaseEndpoint,
     RemoveNode,
     RemoveService,
@@ -67,6 +68,18 @@ def test_a_task_serves_when_it_runs_and_that_is_a_new_revision() -> None:
     assert task.endpoint is EndpointState.SERVING
     assert task.running_since == scene.now
     assert scene.state.network_revision > before
+
+
+def test_revisions_that_lost_managers_made_are_left_out() -> None:
+    scene = a_scene()
+    before, indices = scene.state.network_revision, {node.id: node.version for node in scene.state.nodes.values()}
+    scene.apply(LeapRevisions(1000), SetNodeState("n1", NodeState.DOWN))
+    assert scene.state.network_revision > before + 1000
+    assert scene.state.nodes["n1"].version > indices["n1"] + 1000
+    assert scene.state.nodes["n2"].version == indices["n2"]
+    index = scene.state.index
+    scene.apply(SetNodeState("n2", NodeState.DOWN))
+    assert scene.state.index == index + 1
 
 
 def test_a_stop_is_withheld_until_the_endpoint_is_released() -> None:
