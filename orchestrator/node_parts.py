@@ -139,6 +139,7 @@ class NodeParts:
                 secrets_key=membership.secrets_key,
                 add_raft_member=raft.add_manager,
                 remove_raft_member=raft.remove_manager,
+                voters=raft.voters,
                 api=self._make_api(),
             )
             await self.manager.start(membership.address, membership.management_port)

@@ -55,7 +55,9 @@ class Joining:
 
         async def admit() -> web.StreamResponse:
             wanted = msgspec.json.decode(await _read(request), type=JoinRequest)
-            return web.Response(body=msgspec.json.encode(await self._admit(wanted)), content_type="application/json")
+            return web.Response(
+                body=msgspec.json.encode(await self._admit(wanted, request.remote)), content_type="application/json"
+            )
 
         return await self._on_leader(admit)
 
@@ -115,7 +117,7 @@ class Joining:
         except ClusterError as error:
             return web.Response(status=503, text=str(error))
 
-    async def _admit(self, wanted: JoinRequest) -> JoinReply:
+    async def _admit(self, wanted: JoinRequest, asked_from: str | None) -> JoinReply:
         cluster = self._cluster()
         role = authority.verify_token(cluster, wanted.token)
         if not is_ipv4(wanted.address):
@@ -125,7 +127,7 @@ class Joining:
         node = self._store.state.nodes.get(node_id)
         if node is None:
             check_node_address(self._store.state, wanted.address)
-            await self._leaving.replaced(wanted.address)
+            await self._leaving.replaced(wanted.address, is_there=wanted.address == asked_from)
             node = _new_node(node_id, role, wanted)
             await self._store.propose((AddNode(node),))
             logger.info("node joined node=%s role=%s address=%s", node_id, role, wanted.address)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from orchestrator.interfaces import Store
+from orchestrator.model.errors import InvalidArgument
 from orchestrator.model.node import Node, NodeRole, NodeState
 from orchestrator.model.task import TaskState
 from orchestrator.state.actions import BeginLeaving, SetNodeState
@@ -42,18 +43,24 @@ class Leaving:
         await self._store.propose((SetNodeState(node_id, NodeState.DOWN, LEFT),))
         logger.info("node left node=%s", node_id)
 
-    async def replaced(self, address: str) -> None:
+    async def replaced(self, address: str, *, is_there: bool) -> None:
         """A machine joins anew from this address: the node it was before is gone, whether or not it could say so.
 
-        Raises as `let_go`: a manager that has lost its log must not vote in its old place, for it might undo what was
-        committed.
+        `is_there`: it asks from that very address. Otherwise it may only have the wrong one, and a node that is up
+        there stays: `InvalidArgument`. Raises as `let_go` too: a manager that has lost its log must not vote in its old
+        place, for it might undo what was committed.
         """
         for former in [node for node in self._store.state.nodes.values() if node.address == address]:
             if former.is_leaving and former.state is NodeState.DOWN and former.role is NodeRole.WORKER:
                 continue
-            await self._store.propose((BeginLeaving(former.id), SetNodeState(former.id, NodeState.DOWN, LEFT)))
+            if former.is_ready and not is_there:
+                raise InvalidArgument(
+                    f"the address {address} is that of node {former.description.hostname}, which is up: "
+                    "advertise an address of this machine, or remove that node first"
+                )
             if former.role is NodeRole.MANAGER:
                 await self._demote(former)
+            await self._store.propose((BeginLeaving(former.id), SetNodeState(former.id, NodeState.DOWN, LEFT)))
 
     async def _drained(self, node_id: str) -> None:
         changed = asyncio.Event()

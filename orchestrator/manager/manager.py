@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -48,6 +48,7 @@ class Manager:
         secrets_key: str,
         add_raft_member: Callable[[str], Awaitable[None]],
         remove_raft_member: Callable[[str], Awaitable[None]],
+        voters: Callable[[], Collection[str]],
         api: web.Application,
     ) -> None:
         self._store = store
@@ -65,7 +66,7 @@ class Manager:
             manager_addresses=self.manager_addresses,
             node_id_of=lambda request: _member(request)[0],
         )
-        self._roles = RoleKeeper(store, remove_raft_member)
+        self._roles = RoleKeeper(store, remove_raft_member, voters)
         self._joining = Joining(
             store,
             add_raft_member=add_raft_member,

@@ -6,7 +6,7 @@ a joining manager starts its store first, silent until the leader speaks to it (
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from orchestrator.model.errors import FailedPrecondition, NoLeader, Unavailable
@@ -24,6 +24,10 @@ class Membership:
 
     def __init__(self, store: RaftStore) -> None:
         self._store = store
+
+    def voters(self) -> Collection[str]:
+        """Addresses of the other managers."""
+        return self._store.peers.keys()
 
     async def add_manager(self, address: str, *, timeout: float = CHANGE_TIMEOUT) -> None:
         """Make the node at `address`, whose store has started, a manager. Idempotent.

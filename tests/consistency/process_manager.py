@@ -69,6 +69,7 @@ async def serve(directory: Path, number: int) -> None:
         secrets_key="00" * 32,
         add_raft_member=raft.add_manager,
         remove_raft_member=raft.remove_manager,
+        voters=raft.voters,
         api=_api(lifecycle, lambda: manager, forwards=False),
     )
     await manager.start(address, MANAGEMENT_PORT)

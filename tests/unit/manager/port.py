@@ -99,6 +99,7 @@ async def served(*, is_leader: bool = True) -> AsyncIterator[Port]:
         secrets_key=secret_vault.new_key(),
         add_raft_member=unused,
         remove_raft_member=unused,
+        voters=tuple,
         api=api,
     )
     found.append(manager)

@@ -11,7 +11,7 @@ from orchestrator.manager.leaving import Leaving
 from orchestrator.manager.roles import RoleKeeper
 from orchestrator.model.cluster import Cluster
 from orchestrator.model.container import ContainerSpec
-from orchestrator.model.errors import FailedPrecondition, Unavailable
+from orchestrator.model.errors import FailedPrecondition, InvalidArgument, Unavailable
 from orchestrator.model.node import Node, NodeDescription, NodeRole, NodeSpec, NodeState
 from orchestrator.model.service import Service, ServiceSpec, TaskSpec
 from orchestrator.model.task import Task, TaskState, TaskStatus
@@ -29,13 +29,19 @@ class Rig:
         self.store = MemoryStore("10.1.0.1")
         self.removed: list[str] = []
         self.refusals: list[Exception] = []
-        self.keeper = RoleKeeper(self.store, self._remove)
+        self.stubborn: set[str] = set()
+        self.voters = ["10.1.0.2", "10.1.0.3"]
+        self.keeper = RoleKeeper(self.store, self._remove, lambda: list(self.voters))
         self.leaving = Leaving(self.store, self.keeper.demote)
 
     async def _remove(self, address: str) -> None:
         if self.refusals:
             raise self.refusals.pop(0)
+        if address in self.stubborn:
+            raise FailedPrecondition("loss of quorum")
         self.removed.append(address)
+        if address in self.voters:
+            self.voters.remove(address)
 
     async def found(self) -> None:
         roles = (NodeRole.MANAGER, NodeRole.MANAGER, NodeRole.MANAGER, NodeRole.WORKER)
@@ -120,6 +126,39 @@ def test_a_refused_removal_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     run(scenario)
 
 
+def test_one_that_cannot_go_yet_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.manager.roles.RETRY_INTERVAL_S", 0.001)
+
+    async def scenario(rig: Rig) -> None:
+        rig.stubborn = {"10.1.0.2"}
+        await rig.want("n2", NodeRole.WORKER)
+        await rig.want("n3", NodeRole.WORKER)
+        await until(lambda: rig.role("n3") is NodeRole.WORKER)
+        assert rig.role("n2") is NodeRole.MANAGER
+        rig.stubborn.clear()
+        await until(lambda: rig.role("n2") is NodeRole.WORKER)
+
+    run(scenario)
+
+
+def test_a_voter_that_is_no_manager_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.manager.roles.RETRY_INTERVAL_S", 0.001)
+
+    async def scenario(rig: Rig) -> None:
+        # The node is to be a manager: it has been made a voter, and will ask for the rest again.
+        await rig.want("n4", NodeRole.MANAGER)
+        rig.voters.append("10.1.0.4")
+        rig.store.elect()
+        await asyncio.sleep(0.01)
+        assert rig.removed == []
+        rig.refusals = [Unavailable("no majority")]
+        await rig.want("n4", NodeRole.WORKER)
+        await until(lambda: rig.removed == ["10.1.0.4"])
+        assert rig.role("n4") is NodeRole.WORKER
+
+    run(scenario)
+
+
 def test_who_does_not_lead_demotes_nobody() -> None:
     async def scenario(rig: Rig) -> None:
         await rig.want("n2", NodeRole.WORKER)
@@ -194,15 +233,29 @@ def test_the_last_manager_is_not_let_go() -> None:
     run(scenario, keeping=False)
 
 
+def test_a_machine_that_cannot_be_replaced_stays_what_it_was() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.stubborn = {"10.1.0.3"}
+        with pytest.raises(FailedPrecondition, match="loss of quorum"):
+            await rig.leaving.replaced("10.1.0.3", is_there=True)
+        node = rig.store.state.node("n3")
+        assert (node.is_leaving, node.state, node.role) == (False, NodeState.READY, NodeRole.MANAGER)
+
+    run(scenario, keeping=False)
+
+
 def test_a_machine_that_joins_anew_ends_what_it_was() -> None:
     async def scenario(rig: Rig) -> None:
-        await rig.leaving.replaced("10.1.0.3")
+        with pytest.raises(InvalidArgument, match="that of node h3, which is up"):
+            await rig.leaving.replaced("10.1.0.3", is_there=False)
+        assert rig.removed == []
+        await rig.leaving.replaced("10.1.0.3", is_there=True)
         before = rig.store.state.node("n3")
         assert (before.is_leaving, before.state, before.role) == (True, NodeState.DOWN, NodeRole.WORKER)
         assert rig.removed == ["10.1.0.3"]
         commits = len(rig.store.batches)
-        await rig.leaving.replaced("10.1.0.3")
-        await rig.leaving.replaced("10.1.0.99")
+        await rig.leaving.replaced("10.1.0.3", is_there=False)
+        await rig.leaving.replaced("10.1.0.99", is_there=False)
         assert len(rig.store.batches) == commits
 
     run(scenario, keeping=False)
