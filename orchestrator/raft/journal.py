@@ -161,6 +161,8 @@ class DurableJournal(Journal):  # type: ignore[misc]  # the library has no types
         number = self._votes_written + 1
         _write_slot(self._file, _VOTE_SLOTS[number % 2], number, term, 0, text)
         self._sync_file()
+        # Both hold it from now on: nothing that later happens to one of them brings an older vote back.
+        _write_slot(self._file, _VOTE_SLOTS[(number + 1) % 2], number, term, 0, text)
         # Only now: a vote that could not be written must not pass for one that was, when it is asked for again.
         self._term, self._vote, self._votes_written = term, votedForNodeId, number
 
@@ -208,7 +210,7 @@ class DurableJournal(Journal):  # type: ignore[misc]  # the library has no types
             fresh._destroy()
             draft.unlink(missing_ok=True)
             raise
-        _sync_directory(self._path.parent)
+        sync_path(self._path.parent)
         os.close(self._file)
         self.__dict__.update(fresh.__dict__, _path=self._path)
 
@@ -255,7 +257,7 @@ class DurableJournal(Journal):  # type: ignore[misc]  # the library has no types
         self.setCurrentTerm(0, None)
         self._note()
         self._sync_file()
-        _sync_directory(self._path.parent)
+        sync_path(self._path.parent)
 
     def _load(self) -> None:
         data = self._path.read_bytes()
@@ -335,6 +337,15 @@ class DurableJournal(Journal):  # type: ignore[misc]  # the library has no types
             raise OSError(self._failure.errno, f"the journal {self._path} failed: {self._failure.strerror}")
 
 
+def sync_path(path: Path) -> None:
+    """Put a file's content, or a directory's names, on the disk. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _write_at(file: int, offset: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
@@ -362,14 +373,6 @@ def _read_slots(data: bytes, offsets: Sequence[int]) -> tuple[int, int, int, byt
         if number and _CHECKSUM.pack(zlib.crc32(body)) == slot[: _CHECKSUM.size]:
             found.append((number, first, second, body[_SLOT_HEAD.size :]))
     return max(found, default=None)
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _given(journal: Any) -> Any:

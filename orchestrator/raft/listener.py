@@ -88,6 +88,11 @@ class BoundedServer:
         pending = self._pending.get(connection)
         return "" if pending is None else pending.tls.peer
 
+    def address_of(self, connection: TcpConnection) -> str:
+        """The IPv4 address a connection which is not yet trusted comes from; "" when it is none of those."""
+        pending = self._pending.get(connection)
+        return "" if pending is None else pending.address
+
     def trust(self, connection: TcpConnection) -> None:
         """The peer is who it says."""
         pending = self._pending.pop(connection, None)

@@ -278,8 +278,8 @@ class RaftStore:
     ) -> Replica:
         transports: list[ManagerTransport] = []
 
-        def is_at(node_id: str, address: str) -> bool:
-            return self.state.has_node_at(node_id, address)
+        def is_at(node_id: str, address: str, is_there: bool) -> bool:
+            return self.state.has_node_at(node_id, address, is_there=is_there)
 
         def transport(*arguments: Any) -> ManagerTransport:
             transports.append(

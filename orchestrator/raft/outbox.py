@@ -38,6 +38,10 @@ class Outbox:
         self._held.append((node, message))
         return True
 
+    def drop(self, node: StableNode) -> None:
+        """Send the peer nothing of what waits for `release`."""
+        self._held = [held for held in self._held if held[0] != node]
+
     def release(self) -> None:
         """The journal is synced: send what waited for it."""
         held, self._held = self._held, []

@@ -55,6 +55,8 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
         self._mismatches: dict[tuple[int, str], int] = {}
         """As leader of a term: the earliest place in its log that a follower asked for, until it has what is there."""
         self._started = False
+        self._has_snapshot = True
+        """Whether the snapshot read last is in place."""
         self._members_sent: Sequence[str] = ()
         """With a snapshot: who the managers are for the leader that sends it."""
         super().__init__(
@@ -293,11 +295,16 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
                 # Nothing says yet that the log matches the leader's: PySyncObj would commit what is in it. And it
                 # answers only the last piece, while a leader that nobody answers steps down.
                 self.outbox.send(node, log_matching.HEARD)
-                self._members_sent = message["members"]
+                # A piece may be empty: the leader is writing the snapshot, or cannot read it.
+                self._members_sent = message.get("members", self._members_sent)
                 message = {**message, "commit_index": self.commit_index}
         elif message["type"] == "next_node_idx":
             message = self._hear_answer(node, message)
         self._SyncObj__onMessageReceived(node, message)
+        if not self._has_snapshot:
+            # PySyncObj says of a snapshot that could not be put in place that it has been.
+            self._has_snapshot = True
+            self.outbox.drop(node)
 
     def _hear_answer(self, node: StableNode, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Note what a follower says of its log and its disk.
@@ -359,8 +366,13 @@ class Replica(SyncObj):  # type: ignore[misc]  # the library has no types
             raise
 
     def _read_dump(self, path: str) -> tuple[LogEntry, LogEntry, Sequence[StableNode]]:
+        self._has_snapshot = False
+        if self._started:
+            # The leader's: it counts this manager among those who have what is in it as soon as that is acknowledged.
+            snapshots.make_durable(Path(path))
         dump = snapshots.read_dump(Path(path))
         self.state = decode_state(self.options.cipher.open(dump.state))
+        self._has_snapshot = True
         # The dump may be older than what is known of the managers: it may lack those who became managers since, the
         # leader among them, and nobody takes a log from a stranger. The log behind it leads to the present ones again.
         members = self._members_sent if self._started else (self.options.node_id, *self.options.peers)

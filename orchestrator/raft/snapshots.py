@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from orchestrator.raft.journal import DamagedData, DurableJournal, LogEntry
+from orchestrator.raft.journal import DamagedData, DurableJournal, LogEntry, sync_path
 
 _MAGIC = b"SWARMDUMP1"
 _CHECKSUM = struct.Struct("<I")
@@ -35,11 +35,13 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     draft = path.with_name(path.name + ".draft")
     _write_durably(draft, data, mode)
     draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_path(path.parent)
+
+
+def make_durable(path: Path) -> None:
+    """Put a file that somebody wrote, and its name, on the disk. Raises `OSError`."""
+    sync_path(path)
+    sync_path(path.parent)
 
 
 def write_dump(path: Path, dump: Dump) -> None:

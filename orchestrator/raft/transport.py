@@ -49,9 +49,12 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
         poller: EpollPoller,
         timing: RaftTiming,
         tls: PeerTls,
-        is_at: Callable[[str, str], bool],
+        is_at: Callable[[str, str, bool], bool],
     ) -> None:
-        """`is_at` tells whether the node of that id has that IPv4 address, as far as this manager knows."""
+        """`is_at` tells whether the node of that id has that IPv4 address, as far as this manager knows.
+
+        Its third argument says whether the connection itself leads to that address.
+        """
         # The one seam PySyncObj leaves for a poller of one's own: server and connections take it from here.
         replica._poller = poller
         self._poller = poller
@@ -108,11 +111,12 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
     def _onIncomingMessageReceived(self, connection: TcpConnection, message: Any) -> None:
         """Called by PySyncObj with what a peer says first: its name. Nobody may read along, or ask for anything."""
         node_id = self._server.peer_of(connection)
-        is_peer = isinstance(message, str) and message in self._nodeAddrToNode
-        if is_peer and self._is_at(node_id, message.rpartition(":")[0]):
-            super()._onIncomingMessageReceived(connection, message)
-        else:
-            connection.disconnect()
+        if isinstance(message, str) and message in self._nodeAddrToNode:
+            address = message.rpartition(":")[0]
+            if self._is_at(node_id, address, self._server.address_of(connection) == address):
+                super()._onIncomingMessageReceived(connection, message)
+                return
+        connection.disconnect()
 
     def _onOutgoingConnected(self, connection: TcpConnection) -> None:
         """Called by PySyncObj when TCP has connected."""
@@ -120,7 +124,7 @@ class ManagerTransport(TCPTransport):  # type: ignore[misc]  # the library has n
 
         def admit(tls: ssl.SSLSocket) -> str:
             node_id = self._manager_at(tls)
-            if not self._is_at(node_id, node.id.rpartition(":")[0]):
+            if not self._is_at(node_id, node.id.rpartition(":")[0], True):
                 raise ConnectionRefusedError(f"node {node_id} is not at {node.id}")
             self._onNodeConnected(node)
             return node_id

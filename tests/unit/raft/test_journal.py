@@ -125,14 +125,33 @@ def test_what_was_torn_before_it_was_synced_is_dropped(tmp_path: Path) -> None:
         assert again[:] == [entry(1), entry(2, term=5)]
 
 
-def test_the_rest_of_a_torn_head_still_counts(tmp_path: Path) -> None:
+def test_a_vote_under_way_in_a_power_cut_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn(file: int, offset: int, number: int, first: int, second: int, text: bytes) -> None:
+        os.pwrite(file, b"x" * 20, offset)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     with opened(tmp_path) as journal:
         journal.setCurrentTerm(7, VOTER)
-        journal.setCurrentTerm(8, None)
-        number = journal._votes_written
-    damage(tmp_path / "journal", journals._VOTE_SLOTS[number % 2] + 6)
+        monkeypatch.setattr(journals, "_write_slot", torn)
+        with pytest.raises(OSError, match="Input/output error"):
+            journal.setCurrentTerm(8, None)
+    monkeypatch.undo()
     with opened(tmp_path) as again:
         assert (again.getCurrentTerm(), again.getVotedForNodeId()) == (7, VOTER)
+
+
+@pytest.mark.parametrize("slot", journals._VOTE_SLOTS)
+@pytest.mark.parametrize("terms", [(8,), (7, 8)])
+def test_a_vote_that_was_told_outlives_what_damages_a_part_of_the_head(
+    tmp_path: Path, slot: int, terms: tuple[int, ...]
+) -> None:
+    with opened(tmp_path) as journal:
+        for term in terms:
+            journal.setCurrentTerm(term, None)
+        journal.setCurrentTerm(8, VOTER)
+    damage(tmp_path / "journal", slot + 6)
+    with opened(tmp_path) as again:
+        assert (again.getCurrentTerm(), again.getVotedForNodeId()) == (8, VOTER)
 
 
 def test_deleted_entries_never_come_back(tmp_path: Path) -> None:

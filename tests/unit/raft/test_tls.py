@@ -32,9 +32,11 @@ def message(content: object) -> bytes:
     return struct.pack("i", len(body)) + body
 
 
-async def is_turned_away(group: Group, context: ssl.SSLContext, said: object) -> bool:
+async def is_turned_away(group: Group, context: ssl.SSLContext, said: object, asked_from: str = "127.0.0.1") -> bool:
     """Whether a peer that shows this certificate and says this first is hung up on before the port would tire of it."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", group.port, ssl=context, server_hostname="x")
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", group.port, ssl=context, server_hostname="x", local_addr=(asked_from, 0)
+    )
     try:
         writer.write(message(said))
         async with asyncio.timeout(0.3):
@@ -77,6 +79,17 @@ def test_the_manager_of_that_address_may_speak(tmp_path: Path) -> None:
 def test_nobody_else_may(tmp_path: Path, number: int, role: NodeRole) -> None:
     async def scenario(group: Group) -> None:
         assert await is_turned_away(group, peer_tls(number, role).connecting(), f"127.0.0.2:{group.port}")
+
+    run(tmp_path, scenario)
+
+
+def test_a_machine_that_joined_anew_may_speak_from_its_address(tmp_path: Path) -> None:
+    """Who was away does not know yet, and would refuse the leader that could tell."""
+
+    async def scenario(group: Group) -> None:
+        said = f"127.0.0.2:{group.port}"
+        assert not await is_turned_away(group, peer_tls(9).connecting(), said, asked_from="127.0.0.2")
+        assert await is_turned_away(group, peer_tls(3).connecting(), said, asked_from="127.0.0.2")
 
     run(tmp_path, scenario)
 
