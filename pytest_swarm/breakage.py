@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from pytest_swarm.faults_rules import rule_set
 from pytest_swarm.node import Node
 
 # Where the node's entrypoint mounts the disk of the swarm state, and what fills it: see node_image/entrypoint.sh.
@@ -24,6 +25,17 @@ class Process:
 # A module that the interpreter runs is known by its arguments.
 SWARMD = Process("swarmd", ("-f", "^python3 -m orchestrator$"))
 DOCKERD = Process("engine", ("-x", "dockerd"))
+
+
+def forget_faults(node: Node, directory: str) -> None:
+    """Undo whatever a session that was killed may have left broken inside a node that runs.
+
+    `directory` is that of its swarm state.
+    """
+    node.run_command(["nft", rule_set(node.name, (), {})])
+    empty_disk(node, directory)
+    if node.container.exec_run(["test", "-e", _CLOCK_FILE])[0] == 0:
+        set_clock(node, 0.0)
 
 
 def process_id(node: Node, process: Process) -> str:

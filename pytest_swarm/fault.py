@@ -29,8 +29,14 @@ class Kind(enum.Enum):
     CLOCK = enum.auto()
 
 
+class NodeIsDown(ValueError):
+    """Nothing can be done inside the node while another fault keeps it down."""
+
+
 STOPPED = frozenset([Kind.KILLED, Kind.PAUSED])
 """Nothing runs on the node."""
+OVERDUE_SECONDS = 1.0
+"""How often a fault whose limit has passed while its node is down tries to end."""
 DOWN = STOPPED | {Kind.PROCESS}
 """Its API does not answer."""
 
@@ -121,9 +127,12 @@ class Fault:
         self._timer.start()
 
     def _expire(self, seconds: float) -> None:
-        logger.warning("a fault reached its limit and is healed", extra={"fault": self.name, "seconds": seconds})
         try:
             self.end()
+            logger.warning("a fault reached its limit and was healed", extra={"fault": self.name, "seconds": seconds})
+        except NodeIsDown:
+            # The fault that keeps it down has a limit of its own.
+            self.limit_to(OVERDUE_SECONDS)
         except Exception:
             # It stays in force: the next to heal it will meet the same error, and raise it where it is seen.
             logger.exception("the fault could not be healed", extra={"fault": self.name})

@@ -26,7 +26,7 @@ from pytest_swarm.breakage import (
     set_clock,
 )
 from pytest_swarm.conditions import old_tasks_noticed
-from pytest_swarm.fault import STOPPED, Fault, Kind
+from pytest_swarm.fault import STOPPED, Fault, Kind, NodeIsDown
 from pytest_swarm.faults_rules import Cut, drop_cuts, partition_cuts, rule_set, usable_managers
 from pytest_swarm.node import Node
 from pytest_swarm.waiting import Done, NotYet, wait_until
@@ -272,8 +272,9 @@ class Faults:
     def _start(self, target: Node) -> None:
         self._started_again[target.name] = time.time()
         target.container.start()
-        prepare_node(target, self._cluster.engine)
+        # Before anything of it speaks to the others, which is well before its API answers.
         self._apply_cuts(target)
+        prepare_node(target, self._cluster.engine)
 
     def _resume(self, target: Node) -> None:
         target.container.unpause()
@@ -344,7 +345,7 @@ class Faults:
     def _require_up(self, target: Node) -> None:
         fault = next((fault for fault in self.active if fault.takes_down and target in fault.nodes), None)
         if fault is not None:
-            raise ValueError(f"{target.name} is down: {fault.name}")
+            raise NodeIsDown(f"{target.name} is down: {fault.name}")
 
     def _nodes(self, group: Group) -> list[Node]:
         members = [group] if isinstance(group, str | Node) else list(group)

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 # A table of its own: the orchestrator's rules stay as they are, and the data path with them.
 TABLE = "inet swarm_faults"
-_RANDOM_RANGE = 10_000
+_RANDOM_RANGE = 1_000_000
+_LEAST_PERCENT = 100 / _RANDOM_RANGE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +40,13 @@ def partition_cuts(a: Sequence[str], b: Sequence[str], *, one_way: bool) -> tupl
 def drop_cuts(percent: float, a: Sequence[str], b: Sequence[str]) -> tuple[Cut, ...]:
     """Lose so many of a hundred packets between `a` and `b`, in both directions.
 
-    Raises ValueError when the percentage is not above 0 and at most 100, and as `partition_cuts`.
+    Raises ValueError when the percentage is not from 0.0001 to 100, and as `partition_cuts`.
     """
-    if not 0.0 < percent <= 100.0:
-        raise ValueError(f"{percent:g} percent of all packets cannot be dropped: it must be above 0 and at most 100")
+    if not _LEAST_PERCENT <= percent <= 100.0:
+        raise ValueError(
+            f"{percent:g} percent of all packets cannot be dropped: "
+            f"it must be at least {_LEAST_PERCENT:g} and at most 100"
+        )
     _require_sides(a, b)
     return Cut(tuple(a), tuple(b), percent), Cut(tuple(b), tuple(a), percent)
 

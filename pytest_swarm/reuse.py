@@ -24,7 +24,9 @@ from pytest_swarm.boot import (
     prepare_node,
     wait_until_ready,
 )
+from pytest_swarm.breakage import forget_faults
 from pytest_swarm.engine_client import new_network
+from pytest_swarm.engines.base import Engine
 from pytest_swarm.node import Node
 from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, REUSE_LABEL, Owner
 from pytest_swarm.progress import Progress
@@ -92,7 +94,7 @@ def likeness_of(text: str) -> Likeness | None:
 
 
 def attach(plan: BootPlan, network: Mapping[str, Any], progress: Progress) -> Booted:
-    """Take up the nodes of a cluster that runs; those that have stopped are started again.
+    """Take up the nodes of a cluster that runs; those that have stopped are started again, and no fault stays.
 
     Raises CannotReuse when nodes are missing or do not come back.
     """
@@ -109,18 +111,28 @@ def attach(plan: BootPlan, network: Mapping[str, Any], progress: Progress) -> Bo
         )
     try:
         for node in nodes:
-            if node.container.status != "running":
-                node.container.start()
-                prepare_node(node, plan.engine)
+            revive(node, plan.engine)
         wait_until_ready(nodes[0], len(nodes), plan.managers, READY_SECONDS)
         version = docker_version(nodes[0])
-    except (DeadlineExceeded, DockerException, OSError) as error:
+    except (DeadlineExceeded, DockerException, RuntimeError, OSError) as error:
         for node in nodes:
             node.close()
         raise CannotReuse(f"the cluster does not come back: {' '.join(str(error).split())}; {remedy}") from None
     known = new_network(network["Name"], {})
     known._docker.client.close()  # it has no other way to close its connection
     return Booted(nodes, known, BootTimes(0.0, 0.0, 0.0, 0.0), version)
+
+
+def revive(node: Node, engine: Engine) -> None:
+    """What a session that was killed has left: a node that stands still or is broken inside."""
+    has_stopped = node.container.status != "running"
+    if node.container.status == "paused":
+        node.container.unpause()
+    elif has_stopped:
+        node.container.start()
+    forget_faults(node, engine.state_directory())
+    if has_stopped:
+        prepare_node(node, engine)
 
 
 def _nodes(plan: BootPlan, network: Mapping[str, Any]) -> tuple[Node, ...]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pytest_swarm import fault
+from pytest_swarm import faults as faults_module
 from pytest_swarm.faults import Faults
 from pytest_swarm.node import Node
 from pytest_swarm.phases import Operation
@@ -287,6 +289,34 @@ def test_a_disk_is_emptied_once_its_node_is_back(cluster: FakeCluster, faults: F
     assert cluster.deeds[-1] == "n1 /state/filler removed"
 
 
+def test_a_limit_that_passes_while_the_node_is_down_holds_once_it_is_back(
+    cluster: FakeCluster, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fault, "OVERDUE_SECONDS", 0.01)
+    disk = faults.fill_disk("n1", limit=0.05)
+    killed = faults.kill("n1")
+    disk._timer.join(timeout=5)  # type: ignore[union-attr]
+    assert disk.is_active
+
+    killed.end()
+
+    wait_until(lambda: NotYet("in force") if disk.is_active else Done(None), what="the limit", timeout=5, interval=0.01)
+    assert cluster.deeds[-1] == "n1 /state/filler removed"
+
+
+def test_a_cut_is_there_before_a_node_that_starts_speaks(
+    cluster: FakeCluster, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults_module, "prepare_node", lambda node, _: cluster.deeds.append(f"{node.name} answers"))
+    killed = faults.kill("n2")
+    faults.isolate("n2")
+    cluster.deeds.clear()
+
+    killed.heal()
+
+    assert cluster.deeds == ["n2 started", "n2 cut", "n2 answers"]
+
+
 def test_what_docker_has_not_got_is_refused(cluster: FakeCluster, faults: Faults) -> None:
     cluster.engine.name = "docker"
 
@@ -304,6 +334,7 @@ def test_what_docker_has_not_got_is_refused(cluster: FakeCluster, faults: Faults
         (lambda faults: faults.resume("n2"), "n2 is not paused"),
         (lambda faults: faults.kill("n1", limit=0.0), "needs a limit"),
         (lambda faults: faults.partition("n1", ["n3", "n1"]), "both sides"),
+        (lambda faults: faults.drop(0.00004, "n1"), "at least 0.0001 and at most 100"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

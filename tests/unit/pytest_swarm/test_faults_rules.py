@@ -37,8 +37,8 @@ def test_whom_no_cut_concerns_has_no_table() -> None:
 def test_packets_are_dropped_by_chance() -> None:
     cuts = drop_cuts(12.5, ["n1"], ["n2"])
 
-    assert _rules("n1", *cuts) == ["ip saddr 10.0.0.3 numgen random mod 10000 < 1250 drop"]
-    assert _rules("n2", *cuts) == ["ip saddr 10.0.0.2 numgen random mod 10000 < 1250 drop"]
+    assert _rules("n1", *cuts) == ["ip saddr 10.0.0.3 numgen random mod 1000000 < 125000 drop"]
+    assert _rules("n2", *cuts) == ["ip saddr 10.0.0.2 numgen random mod 1000000 < 125000 drop"]
 
 
 @pytest.mark.parametrize(("a", "b", "reason"), [([], ["n1"], "needs a node"), (["n1"], ["n2", "n1"], "n1 cannot be")])

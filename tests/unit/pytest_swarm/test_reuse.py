@@ -11,9 +11,11 @@ from unittest.mock import Mock
 
 import pytest
 
+from pytest_swarm import reuse
 from pytest_swarm.cluster_folder import InUse, holding, is_in_use
+from pytest_swarm.node import Node
 from pytest_swarm.ownership import DIRECTORY_LABEL, LABEL, Owner
-from pytest_swarm.reuse import CannotReuse, Likeness, changed_images, find, note_images
+from pytest_swarm.reuse import CannotReuse, Likeness, changed_images, find, note_images, revive
 from pytest_swarm.service_images import Archive
 
 OWNER = Owner("0badcafe", 1, 2, "boot")
@@ -90,3 +92,41 @@ def test_an_image_is_loaded_again_when_its_content_has_changed(tmp_path: Path) -
     assert changed_images(tmp_path, archives) == {}
     two.write_bytes(b"3")
     assert changed_images(tmp_path, archives) == {"shop:2": archives["shop:2"]}
+
+
+@pytest.mark.parametrize(
+    ("status", "deeds"),
+    [
+        ("running", []),
+        ("paused", ["unpaused", "answers"]),
+        ("exited", ["started", "answers"]),
+    ],
+)
+def test_what_a_killed_session_broke_is_mended(monkeypatch: pytest.MonkeyPatch, status: str, deeds: list[str]) -> None:
+    said: list[str] = []
+
+    def execute(command: list[str]) -> tuple[int, bytes]:
+        said.append(" ".join(command).replace("\n", "; "))
+        return 0, b""
+
+    container = SimpleNamespace(
+        name="n1",
+        status=status,
+        start=lambda: said.append("started"),
+        unpause=lambda: said.append("unpaused"),
+        exec_run=execute,
+    )
+    monkeypatch.setattr(reuse, "prepare_node", lambda node, _: said.append("answers"))
+    engine: Any = SimpleNamespace(state_directory=lambda: "/state")
+
+    revive(Node("n1", container, "10.0.0.1", Path()), engine)
+
+    first, last = deeds[:1], deeds[1:]
+    *mended, clock = said[len(first) : len(said) - len(last)]
+    assert (said[: len(first)], said[len(said) - len(last) :]) == (first, last)
+    assert mended == [
+        "nft table inet swarm_faults { }; delete table inet swarm_faults",
+        "rm -f /state/filler",
+        "test -e /var/lib/swarm-clock",
+    ]
+    assert clock.endswith("/var/lib/swarm-clock +0.000000s")
