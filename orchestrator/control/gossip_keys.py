@@ -4,8 +4,8 @@ There are two keys, and a turn has two steps. First a fresh key takes the place 
 sealed with it, and nobody seals with it yet. An hour later it becomes the one to seal with. Nodes that are one step
 apart always share the key that either seals with, whichever is ahead.
 
-Nodes are told of a step at once, and do not say when they have heard: the hour is there for those that are cut off. A
-leader's clock that leaps ahead cuts it short; a node that has missed both steps then is suspected until it is told.
+Nodes are told of a step at once, and do not say when they have heard: the hour is there for those that are cut off. One
+that has missed both steps is suspected until it is told.
 
 Docker's swarm mode rotates at the same pace (swarmkit `manager/keymanager`, DefaultKeyRotationInterval).
 """

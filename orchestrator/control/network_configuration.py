@@ -13,7 +13,7 @@ from orchestrator.model.network import (
     NetworkConfiguration,
     Peer,
 )
-from orchestrator.model.node import Node
+from orchestrator.model.node import Node, NodeState
 from orchestrator.model.service import PortConfig, PublishMode, Service
 from orchestrator.model.task import EndpointState, Task, TaskState
 from orchestrator.state.cluster_state import ClusterState
@@ -38,6 +38,7 @@ def configuration_for(
         services=balanced_services(state) if services is None else services,
         names=names_for(state, node, names) if node else (),
         data_path_port=state.cluster.data_path_port if state.cluster else DEFAULT_DATA_PATH_PORT,
+        down=tuple(sorted(other.id for other in state.nodes.values() if other.state is NodeState.DOWN)),
     )
 
 

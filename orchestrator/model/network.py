@@ -138,3 +138,5 @@ class NetworkConfiguration:
     """Of the networks this node carries, the mesh's own excepted, ordered by network id."""
     data_path_port: int = DEFAULT_DATA_PATH_PORT
     """UDP port of the tunnels, the same on every node."""
+    down: tuple[str, ...] = ()
+    """Ids of the nodes that the managers have declared down, in order."""

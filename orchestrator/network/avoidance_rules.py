@@ -1,8 +1,12 @@
 """What a node's balancers and names are while it holds other nodes dead: the configuration without what is there.
 
 Where nothing would be left, what there is stays: a wrong verdict must not turn a slow service into none (Kubernetes
-learned it with terminating endpoints, KEP-1669). What is left out lingers: it may answer yet. Draining endpoints are
-untouched, and so is the revision: what the managers wait for is the same with and without a verdict.
+learned it with terminating endpoints, KEP-1669). What is left out lingers: it may answer yet, until the managers too
+have declared its node down. Then it is gone, so that whoever waits for an answer is told at once, by a reset, rather
+than by a timeout of its own. Neither is enough alone: a node declared down because it is late serves on.
+
+Draining endpoints are untouched, and so is the revision: what the managers wait for is the same with and without a
+verdict.
 
 Pure.
 """
@@ -15,12 +19,16 @@ from orchestrator.model.network import BalancedService, Endpoint, NetworkConfigu
 
 
 def without_nodes(configuration: NetworkConfiguration, dead: Set[str]) -> NetworkConfiguration:
-    """The configuration with no new connection going to tasks on those nodes, as far as others serve."""
+    """The configuration with no new connection going to tasks on those nodes, as far as others serve.
+
+    Of those that the managers hold down as well no connection is kept.
+    """
     if not dead:
         return configuration
+    gone = dead & set(configuration.down)
     return replace(
         configuration,
-        services=tuple(_balanced(service, dead) for service in configuration.services),
+        services=tuple(_without_gone(_balanced(service, dead), gone) for service in configuration.services),
         names=tuple(_named(names, dead) for names in configuration.names),
     )
 
@@ -31,6 +39,10 @@ def _balanced(service: BalancedService, dead: Set[str]) -> BalancedService:
         return service
     avoided = tuple(endpoint for endpoint in service.endpoints if endpoint.node_id in dead)
     return replace(service, endpoints=left, lingering=(*service.lingering, *avoided))
+
+
+def _without_gone(service: BalancedService, gone: Set[str]) -> BalancedService:
+    return replace(service, lingering=tuple(left for left in service.lingering if left.node_id not in gone))
 
 
 def _reach(service: BalancedService, endpoints: Sequence[Endpoint]) -> tuple[list[bool], list[str]]:

@@ -80,7 +80,8 @@ class KernelDataPlane:
             await self._ingress.apply(living)
             if self._name_server is not None:
                 await self._name_server.apply(living, not_carried=self._refused)
-            # Of the flows to what is left out only unanswered ones are forgotten: it may have been a false alarm.
+            # Of the flows to what is left out only unanswered ones are forgotten: it may have been a false alarm, as
+            # long as the managers do not say the same.
             await self._flows.follow(living)
 
     async def flows(self, configuration: NetworkConfiguration) -> Flows:

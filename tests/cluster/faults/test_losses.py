@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 from docker.errors import APIError
@@ -15,6 +17,8 @@ from pytest_swarm.load import Load
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
+from tests.cluster.conftest import QUICK
+from tests.cluster.faults import keep_connections
 from tests.cluster.faults.tasks import (
     REPLACED_SECONDS,
     containers,
@@ -36,6 +40,8 @@ NEW_IMAGE = "docker-swarm-test:2"
 REFUSED_SECONDS = 5.0
 AGAIN_SECONDS = 4.0
 """From the start of a manager that was missing for a majority until writes are taken."""
+TOLD_SECONDS = 45.0
+"""A node is down after 10 to 15 s, and TCP sends again after 13 or 26 s."""
 NOTICE_SECONDS = 10.0
 """Less than the managers need to declare a node down: what happens by then is the gossip's doing."""
 
@@ -190,6 +196,35 @@ def test_a_killed_worker_costs_what_was_in_flight_on_it(
     print(f"of {run.lost} lost {len(late)} were sent later; one second's share is {share:.1f}")  # noqa: T201
     assert len(late) <= share + 1, run.explain()
     assert run.duplicates == 0, run.explain()
+
+
+def test_who_kept_a_connection_to_a_dead_worker_is_told_when_it_is_down(
+    swarm: Cluster, deploy: Callable[..., Service]
+) -> None:
+    """Long before a timeout of its own, or TCP's quarter of an hour."""
+    worker, client, entry = swarm.nodes[-1], *swarm.nodes[:2]
+    web = deploy(replicas=4, env={**QUICK, "NODE": "{{.Node.Hostname}}"})
+    go = f"/tmp/{web.id}"  # of a node that is the test's own
+    script = Path(keep_connections.__file__).read_text()
+    command = ["python3", "-c", script, entry.address, str(web.published_ports[0]), "12", go]
+
+    with ThreadPoolExecutor(1) as pool:
+        output = pool.submit(client.run_command, command)
+        wait_until(lambda: exists(client, f"{go}.ready"), what="twelve connections", timeout=30.0)
+        with swarm.kill(worker, limit=REPLACED_SECONDS):
+            client.run_command(["touch", go])
+            ends = [(name, how, round(seconds, 1)) for name, how, seconds in json.loads(output.result())]
+
+    print(f"connections and how they ended: {ends}")  # noqa: T201
+    there = [(how, seconds) for name, how, seconds in ends if name == worker.name]
+    assert there, "no connection led to the worker"
+    assert all(how == "ConnectionResetError" and seconds < TOLD_SECONDS for how, seconds in there)
+    assert all(how == "answered" for name, how, _ in ends if name != worker.name)
+
+
+def exists(node: Node, path: str) -> Done[None] | NotYet:
+    """Whether the node has the file."""
+    return Done(None) if node.container.exec_run(["test", "-e", path])[0] == 0 else NotYet(f"no {path}")
 
 
 def test_killed_daemons_lose_nothing(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:

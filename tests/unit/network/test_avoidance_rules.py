@@ -1,5 +1,7 @@
 """What balancers and names are while nodes are held dead."""
 
+from dataclasses import replace
+
 from orchestrator.model.names import NamedService, NamedTask, NetworkNames
 from orchestrator.model.network import AttachedNetwork, BalancedService, Endpoint, NetworkConfiguration
 from orchestrator.model.service import PortConfig
@@ -58,6 +60,20 @@ def test_balancers_begin_nothing_on_a_dead_node() -> None:
 def test_what_is_left_out_lingers() -> None:
     (service,) = without_nodes(configuration("t1", "t2", "t3"), {"n2"}).services
     assert [endpoint.task_id for endpoint in service.lingering] == ["t2"]
+
+
+def test_what_is_down_as_well_is_gone() -> None:
+    (service,) = configuration("t1").services
+    lingering = replace(service, lingering=(endpoint("t2"), endpoint("t3")))
+    whole = replace(configuration("t1"), services=(lingering,), down=("n2",))
+    assert left_of(without_nodes(whole, {"n2"})) == ["t3"]
+    assert left_of(without_nodes(whole, {"n3"})) == ["t2", "t3"], "a node that is not heard of here may be up"
+    assert left_of(without_nodes(whole, {"n1"})) == ["t2", "t3"], "a node that is late serves on"
+
+
+def left_of(configuration: NetworkConfiguration) -> list[str]:
+    (service,) = configuration.services
+    return [endpoint.task_id for endpoint in service.lingering]
 
 
 def test_names_do_not_lead_to_a_dead_node_but_for_that_of_the_task_itself() -> None:
