@@ -119,7 +119,8 @@ class TaskRunner:
     async def _gather(self) -> None:
         """All that the container is made of."""
         try:
-            await asyncio.wait_for(self._networks_carried(self.task), NETWORK_DEADLINE_S)
+            async with asyncio.timeout(NETWORK_DEADLINE_S):
+                await self._networks_carried(self.task)
         except TimeoutError:
             raise TaskRejected(f"the node does not carry the task's networks after {NETWORK_DEADLINE_S:g}s") from None
         self._files.write(self.task, self._payloads())
@@ -168,7 +169,8 @@ class TaskRunner:
     async def _stop_unbalanced(self) -> None:
         # After a time without managers one message may bring both the stop and the news for this node's balancers.
         try:
-            await asyncio.wait_for(self._data_plane_reached(self.task.withdrawn_revision), WITHDRAWAL_DEADLINE_S)
+            async with asyncio.timeout(WITHDRAWAL_DEADLINE_S):
+                await self._data_plane_reached(self.task.withdrawn_revision)
         except TimeoutError:
             logger.warning("stopping a task that this node may still balance to task=%s", self.task.id)
         await self._engine.stop(self.task)

@@ -65,7 +65,8 @@ class LogBroker:
             unended = set(opened)
             while unended:
                 try:
-                    frame = await asyncio.wait_for(frames.get(), silence)
+                    async with asyncio.timeout(silence):
+                        frame = await frames.get()
                 except TimeoutError:
                     return
                 log = self._logs[frame.number]

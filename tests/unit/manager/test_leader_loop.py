@@ -170,6 +170,24 @@ def test_a_fault_in_a_decider_is_logged_and_decided_again(caplog: pytest.LogCapt
     assert record.getMessage() == "deciding failed"
 
 
+@pytest.mark.parametrize("steps", range(6))
+def test_it_ends_when_told_to_though_something_changed_at_that_moment(steps: int) -> None:
+    async def scenario() -> None:
+        deciders, store = Deciders(Plan(wake_at=clock.now() + 2 * DEADLINE_S)), await founded()
+        loop = LeaderLoop(store, Observations(), deciders.reconcile)
+        task = asyncio.create_task(loop.run())
+        await deciders.wait_calls(1)
+        await asyncio.sleep(0)
+        loop.wake()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        ended, _ = await asyncio.wait([task], timeout=1.0)
+        assert ended
+
+    asyncio.run(scenario())
+
+
 def test_what_keeps_a_decider_from_its_work_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         deciders = Deciders(Plan(problems=("no way",)), Plan(problems=("no way",)))
