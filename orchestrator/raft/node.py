@@ -22,6 +22,7 @@ from orchestrator.raft.options import BATCH_SIZE_MAX, Beginning, ReplicaOptions
 from orchestrator.raft.poller import EpollPoller
 from orchestrator.raft.reads import READ_TIMEOUT, Reads
 from orchestrator.raft.replica import BARRIER, Replica
+from orchestrator.raft.status import status_of
 from orchestrator.raft.store_files import StoreFiles
 from orchestrator.raft.timing import RaftTiming
 from orchestrator.raft.tls_socket import PeerTls
@@ -161,24 +162,7 @@ class RaftStore:
     def status(self) -> ConsensusStatus | None:
         """All that tells why this manager does or does not take part; None before `start` and after `close`."""
         replica = self._replica
-        if replica is None:
-            return None
-        since = replica.now - self._timing.leader_fallback
-        return ConsensusStatus(
-            address=replica.own_id,
-            leads=replica.leads,
-            leader=replica.leader_id or "",
-            term=replica.term,
-            commit_index=replica.commit_index,
-            applied_index=int(replica.raftLastApplied),
-            first_index=replica.journal[0][1],
-            last_index=replica.last_entry[1],
-            state_index=replica.state.index,
-            state_digest=replica.state.digest,
-            is_ready=self.is_ready,
-            election_in=round(replica.election_deadline - replica.now, 3),
-            peers=tuple(replica.status_of(peer, since) for peer in replica.peer_ids),
-        )
+        return None if replica is None else status_of(replica, replica.now - self._timing.leader_fallback)
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back soon, coalesced, after batches were applied or leadership changed; returns what ends it."""

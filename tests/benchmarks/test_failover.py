@@ -83,10 +83,10 @@ class _Writer:
     def run(self, began: float, written: threading.Event) -> float | None:
         """Write until a new leader acknowledged it; returns after how many seconds, None when another was first.
 
-        What the old one still acknowledged while it was being killed does not count: who leads is asked afterwards.
+        What the old one still acknowledged while it was being killed does not count: who leads is asked before.
         """
         while (now := time.monotonic()) - began < GIVE_UP_SECONDS:
-            if self._try(self._write) and self._try(self._check_leader):
+            if self._try(self._check_leader) and self._try(self._write):
                 written.set()
                 return time.monotonic() - began
             if written.is_set():

@@ -18,7 +18,7 @@ from pytest_swarm.waiting import DeadlineExceeded, Done, NotYet, wait_until
 from tests.consistency.checker import check, two_leaders
 from tests.consistency.digests import wait_digests
 from tests.consistency.docker_client import DockerClient, replicas_for
-from tests.consistency.history import Action, Operation, Outcome, Refusal
+from tests.consistency.history import Action, Operation, Outcome, Refusal, tally
 from tests.consistency.nemesis import Fault, Hands, Part, begin, plan
 from tests.consistency.report import Report
 from tests.consistency.workload import CONFIG, NETWORK, SECRET, SERVICE, Client, Kind, Names, Wish, operation_of
@@ -29,6 +29,8 @@ _THINKING, _LOOKING = (0.02, 0.3), (0.01, 0.1)
 """Seconds between two operations of one client."""
 _TURNED_AWAY = (0.2, 0.5)
 """Seconds until a client asks again that nobody served."""
+FEWEST_ANSWERS = 5.0
+"""Operations a second that must be answered for a run to count, a tenth of the usual."""
 _PEACE_MIN, _SETTLING = 1.0, 60.0
 """Seconds between two faults at least, and until all must be well again at the end."""
 
@@ -106,6 +108,7 @@ class LiveRun:
         if self._target.tells_state and not led:
             self._others.append("no manager's log tells of a leadership")
         self._others += [f"term {term} had the leaders {names}" for term, names in two_leaders(led).items()]
+        self._others += self._says_nothing()
         spontaneous = {kind.name for kind in self._kinds if not kind.versions_are_clients}
         findings = check(
             self._history,
@@ -113,6 +116,14 @@ class LiveRun:
             initial=first.get,
         )
         return Report(self._seed, self._history, self._began, findings, self._others)
+
+    def _says_nothing(self) -> Iterator[str]:
+        """Why a run in which nothing went wrong would say nothing."""
+        if not self._began:
+            yield "no fault was in force"
+        answered = tally(self._history)[Outcome.OK]
+        if answered < FEWEST_ANSWERS * self._seconds:
+            yield f"only {answered} operations were answered"
 
     def _open(self, opened: contextlib.ExitStack, manager: str) -> DockerClient:
         client = DockerClient(self._target.socket(manager))

@@ -68,8 +68,7 @@ def containers(swarm: Cluster, web: Service) -> set[str]:
 
 def mesh_rules(node: Node) -> str:
     """How the node balances published ports."""
-    _, output = node.container.exec_run(["nft", "list", "chain", "ip", "swarm", "services"])
-    return str(output.decode())
+    return node.run_command(["nft", "list", "chain", "ip", "swarm", "services"])
 
 
 def mesh_addresses(service: Service, node: Node) -> list[str]:

@@ -131,14 +131,19 @@ def test_a_torn_log_is_named_and_a_demotion_makes_the_node_sound(
 
 
 def test_one_manager_goes_on_alone_by_force(swarm: Cluster, deploy: Callable[..., Service]) -> None:
-    """Last: it takes the cluster apart, and puts it together again."""
+    """Last: it takes the cluster apart, and puts it together again.
+
+    The one has not heard the last that the others did, while the worker has.
+    """
     web = deploy(replicas=3)
     docker(swarm.nodes[0], "network", "create", "-d", "overlay", "kept-net")
     docker(swarm.nodes[0], "secret", "create", "kept-secret", "/etc/hostname")
     leader, others = managers_of(swarm)
     alone, lost = others[0], [leader, others[1]]
     nodes = {row.split()[0] for row in docker(alone, "node", "ls", "-q").splitlines()}
-    kills = [swarm.kill(node) for node in lost]
+    with swarm.partition(alone, lost):
+        web.scale(5)
+        kills = [swarm.kill(node) for node in lost]
     time.sleep(LEADERLESS_SECONDS)
     docker(alone, "swarm", "init", "--force-new-cluster", "--advertise-addr", alone.address)
     assert manager_status(alone, alone.name) == "Leader"
@@ -156,7 +161,9 @@ def test_one_manager_goes_on_alone_by_force(swarm: Cluster, deploy: Callable[...
         docker(alone, "node", "promote", node.name)
         wait_status(alone, node.name, ("Reachable",))
     swarm.wait_ready()
-    web.wait_converged()
+    # Each replaced task waits for every node to say that it has heard.
+    web.scale(4)
+    web.update(force=True)
     docker(alone, "network", "rm", "kept-net")
     docker(alone, "secret", "rm", "kept-secret")
 
