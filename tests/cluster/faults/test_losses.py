@@ -238,10 +238,13 @@ def test_a_killed_worker_costs_what_was_in_flight_on_it(
     assert run.duplicates == 0, run.explain()
 
 
-def test_who_kept_a_connection_to_a_dead_worker_is_told_when_it_is_down(
+def test_who_kept_a_connection_to_a_silent_worker_is_told_when_it_is_down(
     swarm: Cluster, deploy: Callable[..., Service]
 ) -> None:
-    """Long before a timeout of its own, or TCP's quarter of an hour."""
+    """Long before a timeout of its own, or TCP's quarter of an hour.
+
+    A killed node's kernel still ends its connections; that of a machine without power, or without a network, does not.
+    """
     worker, client, entry = swarm.nodes[-1], *swarm.nodes[:2]
     web = deploy(replicas=4, env={**QUICK, "NODE": "{{.Node.Hostname}}"})
     go = f"/tmp/{web.id}"  # of a node that is the test's own
@@ -251,7 +254,7 @@ def test_who_kept_a_connection_to_a_dead_worker_is_told_when_it_is_down(
     with ThreadPoolExecutor(1) as pool:
         output = pool.submit(client.run_command, command)
         wait_until(lambda: exists(client, f"{go}.ready"), what="twelve connections", timeout=30.0)
-        with swarm.kill(worker, limit=REPLACED_SECONDS):
+        with swarm.isolate(worker, limit=REPLACED_SECONDS):
             client.run_command(["touch", go])
             ends = [(name, how, round(seconds, 1)) for name, how, seconds in json.loads(output.result())]
 
