@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from orchestrator.model.errors import FailedPrecondition, NoLeader, Unavailable
-from orchestrator.raft.node import ChangeDenied, RaftStore
+from orchestrator.raft.node import RaftStore
+from orchestrator.raft.proposals import ChangeDenied
 from orchestrator.raft.replica import Replica
 
 CHANGE_TIMEOUT = 10.0

@@ -14,12 +14,13 @@ from typing import Any
 from pysyncobj import FAIL_REASON, SyncObjException
 
 from orchestrator.model.consensus import ConsensusStatus
-from orchestrator.model.errors import ClusterError, InvalidArgument, LostLeadership, NoLeader, Unavailable
+from orchestrator.model.errors import InvalidArgument, LostLeadership, NoLeader, Unavailable
 from orchestrator.raft.cluster_clock import ClusterClock
 from orchestrator.raft.entry_cipher import EntryCipher, NoCipher
 from orchestrator.raft.journal import DurableJournal
 from orchestrator.raft.options import BATCH_SIZE_MAX, Beginning, ReplicaOptions
 from orchestrator.raft.poller import EpollPoller
+from orchestrator.raft.proposals import Proposals
 from orchestrator.raft.reads import READ_TIMEOUT, Reads
 from orchestrator.raft.replica import BARRIER, Replica
 from orchestrator.raft.status import status_of
@@ -87,7 +88,7 @@ class RaftStore:
         """Whether something else than the timer has ticked since the timer last looked."""
         self._failed_ticks = 0
         self._closing: asyncio.Task[None] | None = None
-        self._pending: dict[asyncio.Future[None], None] = {}
+        self._proposals = Proposals()
         self._reads = Reads()
         self._subscribers: dict[object, Callable[[], None]] = {}
         self._notification: asyncio.Handle | None = None
@@ -210,17 +211,12 @@ class RaftStore:
         replica = self._replica
         if replica is None or self._leading_term is None:
             raise NoLeader if self.leader_address is None else LostLeadership
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending[future] = None
-        try:
-            submit(replica, partial(_resolve, future))
+
+        def submit_and_tick(callback: Callable[[Any, int], None]) -> None:
+            submit(replica, callback)
             self._request_tick()
-            async with asyncio.timeout(timeout):
-                await future
-        except TimeoutError as error:
-            raise NoLeader from error
-        finally:
-            self._pending.pop(future, None)
+
+        await self._proposals.commit(submit_and_tick, timeout)
 
     # Life --------------------------------------------------------------------------------------------------
 
@@ -339,7 +335,7 @@ class RaftStore:
             self._on_failed_tick(error)
             return
         self._observe(replica)
-        if self._pending and not self._files.members:
+        if self._proposals and not self._files.members:
             # Nobody's answer will wake us: a sole manager commits in the tick after the one that took the proposal.
             self._request_tick()
 
@@ -360,8 +356,8 @@ class RaftStore:
                 replica.apply_batch(BARRIER, callback=partial(self._on_caught_up, leading_term))
                 self._request_tick()
         self._reads.observe(replica)
-        if self._pending and not replica.can_keep(0):
-            self._fail_pending(Unavailable(NO_ROOM))
+        if self._proposals and not replica.can_keep(0):
+            self._proposals.fail(Unavailable(NO_ROOM))
         seen = (replica.state.index, self._leading_term, self._leader_since, replica.leader_id, self._files.members)
         if seen != self._seen:
             self._seen = seen
@@ -373,12 +369,7 @@ class RaftStore:
             logger.info("raft leadership", extra={"address": self.address, "leading_term": term})
         self._leading_term = term
         self._leader_since = None
-        self._fail_pending(LostLeadership())
-
-    def _fail_pending(self, why: ClusterError) -> None:
-        for future in self._pending:
-            if not future.done():
-                future.set_exception(why)
+        self._proposals.fail(LostLeadership())
 
     def _on_caught_up(self, term: int, _result: None, reason: int) -> None:
         if reason == FAIL_REASON.SUCCESS and term == self._leading_term:
@@ -392,21 +383,3 @@ class RaftStore:
         self._notification = None
         for callback in list(self._subscribers.values()):
             callback()
-
-
-class ChangeDenied(Exception):
-    """PySyncObj refused a change of the managers: another one is under way, or there is nothing to change."""
-
-
-def _resolve(future: asyncio.Future[None], result: ClusterError | None, reason: int) -> None:
-    """PySyncObj's callback for a submitted entry: what applying it returned, and a FAIL_REASON."""
-    if future.done():
-        return
-    if reason == FAIL_REASON.REQUEST_DENIED:
-        future.set_exception(ChangeDenied())
-    elif reason != FAIL_REASON.SUCCESS:
-        future.set_exception(NoLeader() if reason == FAIL_REASON.MISSING_LEADER else LostLeadership())
-    elif result is not None:
-        future.set_exception(result)
-    else:
-        future.set_result(None)
