@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 from orchestrator import clock
-from orchestrator.duties import end_duties, start_duty
+from orchestrator.duties import end_duties
 from orchestrator.manager.admission_rules import Admission
 from orchestrator.manager.authority import peer_identity
 
@@ -42,7 +42,7 @@ class Listener:
         self._is_node = is_node
         self._admission = Admission()
         self._socket: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._pause: asyncio.TimerHandle | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
 
     @property
@@ -55,44 +55,61 @@ class Listener:
         """Listen. Raises `OSError`."""
         self._socket = socket.create_server((address, port), backlog=BACKLOG)
         self._socket.setblocking(False)
-        self._accepting = start_duty(self._accept(self._socket), "listener")
+        self._resume()
 
     async def close(self) -> None:
         """Listen no longer; connections that stand are the protocols' business."""
-        if self._accepting is not None:
-            await end_duties(self._accepting, *self._handshakes)
-        if self._socket is not None:
-            self._socket.close()
+        if self._socket is None:
+            return
+        if self._pause is not None:
+            self._pause.cancel()
+        asyncio.get_running_loop().remove_reader(self._socket)
+        await end_duties(*self._handshakes)
+        self._socket.close()
 
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                raw, (address, _) = await loop.sock_accept(listening)
-            except OSError as error:
-                logger.warning("a connection was not accepted: %s", error)
-                await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
-                continue
-            if not self._admission.arrive(address, clock.monotonic(), is_node=self._is_node(address)):
-                raw.close()
-                continue
-            handshake = asyncio.create_task(self._welcome(raw, address))
-            self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshakes.discard)
+    def _resume(self) -> None:
+        assert self._socket is not None
+        self._pause = None
+        # Not `sock_accept`: cancelled, it may drop a connection that it has accepted.
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
-    async def _welcome(self, raw: socket.socket, address: str) -> None:
+    def _accept(self) -> None:
+        assert self._socket is not None
+        try:
+            raw, (address, _) = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            logger.warning("a connection was not accepted: %s", error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            self._pause = loop.call_later(PAUSE_AFTER_FAILURE_S, self._resume)
+            return
+        if not self._admission.arrive(address, clock.monotonic(), is_node=self._is_node(address)):
+            raw.close()
+            return
+        raw.setblocking(False)
         counted = _Counted(self._factory(), self._admission, address)
+        handshake = asyncio.create_task(self._welcome(raw, counted))
+        self._handshakes.add(handshake)
+
+        def end(ended: asyncio.Task[None]) -> None:
+            # Here, since a task that is cancelled before its first step runs none of its own code.
+            self._handshakes.discard(ended)
+            if not counted.has_begun:
+                self._admission.leave(address, is_member=False)
+                raw.close()
+
+        handshake.add_done_callback(end)
+
+    async def _welcome(self, raw: socket.socket, counted: "_Counted") -> None:
         try:
             transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: counted, raw, ssl=self._tls(), ssl_handshake_timeout=HANDSHAKE_DEADLINE_S
             )
         except (OSError, TimeoutError) as error:
-            logger.debug("no handshake with %s: %s", address, error)
+            logger.debug("no handshake with %s: %s", counted.address, error)
             return
-        finally:
-            if not counted.has_begun:
-                self._admission.leave(address, is_member=False)
-                raw.close()
         if peer_identity(transport.get_extra_info("ssl_object")) is not None:
             counted.recognise()
         else:
@@ -105,7 +122,7 @@ class _Counted(asyncio.Protocol):
     def __init__(self, inner: asyncio.Protocol, admission: Admission, address: str) -> None:
         self._inner = inner
         self._admission = admission
-        self._address = address
+        self.address = address
         self._is_member = False
         self._has_ended = False
         self.has_begun = False
@@ -114,7 +131,7 @@ class _Counted(asyncio.Protocol):
         """It is a member's."""
         if not self._has_ended:
             self._is_member = True
-            self._admission.recognise(self._address)
+            self._admission.recognise(self.address)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.has_begun = True
@@ -135,5 +152,5 @@ class _Counted(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._has_ended = True
-        self._admission.leave(self._address, is_member=self._is_member)
+        self._admission.leave(self.address, is_member=self._is_member)
         self._inner.connection_lost(exc)
