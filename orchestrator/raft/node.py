@@ -190,6 +190,7 @@ class RaftStore:
             raise InvalidArgument(TOO_LARGE)
         replica = self._replica
         if replica is not None and self._leading_term is not None and not replica.can_keep(len(encoded)):
+            replica.make_way()
             raise Unavailable(NO_ROOM)
         await self.commit(lambda replica, callback: replica.apply_batch(encoded, callback=callback), timeout)
 

@@ -33,6 +33,8 @@ BARRIER = b""
 COMPACTION_RETRY_SECONDS = 60.0
 ENTRY_OVERHEAD = 64
 """Bytes an entry takes in the journal beside its batch, at most."""
+ROOMY_BYTES = 2**16
+"""What a manager must have room for to be asked to lead in the place of one that has not."""
 
 
 class Replica(NamedSyncObj):
@@ -50,6 +52,8 @@ class Replica(NamedSyncObj):
         self.reads = ReadIndex(self, options.timing.heartbeat_period)
         self._compact_at = 0.0
         self._full_peers: dict[str, None] = {}
+        self._roomy_peers: dict[str, None] = {}
+        """Those whose last answer said that their disks have room for more than the next few entries."""
         self._mismatches: dict[tuple[int, str], int] = {}
         """As leader of a term: the earliest place in its log that a follower asked for, until it has what is there."""
         self._started = False
@@ -104,6 +108,20 @@ class Replica(NamedSyncObj):
         with_room = 1 + sum(peer not in self._full_peers for peer in peers)
         return 2 * with_room > 1 + len(peers) and self.journal.has_room(size + ENTRY_OVERHEAD)
 
+    def make_way(self) -> None:
+        """As leader whose own disk is full: ask a follower with the whole log to lead, if a majority has room.
+
+        Without such a majority a successor could keep nothing either, and a change of leaders costs each of them room.
+        """
+        roomy = [peer for peer in self.peer_ids if peer in self._roomy_peers and self.is_connected(peer)]
+        if self.journal.has_room(ROOMY_BYTES) or 2 * len(roomy) <= 1 + len(self.peer_ids):
+            return
+        for peer in roomy:
+            if self.peer_status(peer, self.now).match_index == self.last_entry[1]:
+                logger.warning("raft: no space left on device, asking another manager to lead", extra={"peer": peer})
+                self.transferLeadership(StableNode(peer))
+                return
+
     def _make_transport(self, _: object, self_node: StableNode, other_nodes: Iterable[StableNode]) -> Any:
         """Called by PySyncObj's constructor when it has drawn the first election deadline.
 
@@ -122,7 +140,7 @@ class Replica(NamedSyncObj):
     def _complete(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """The message with what PySyncObj leaves out of it."""
         if message["type"] == "next_node_idx":
-            return {**message, "term": self.term}
+            return {**message, "term": self.term, "roomy": self.journal.has_room(ROOMY_BYTES)}
         if message["type"] == "request_vote":
             return {**message, "by_order": self.elections.stands_by_order}
         if message["type"] == "append_entries":
@@ -174,6 +192,10 @@ class Replica(NamedSyncObj):
         of several words under way at once the last one then wins for ever. The earliest place counts, until it fits.
         """
         peer = str(node.id)
+        if message.get("roomy"):
+            self._roomy_peers[peer] = None
+        else:
+            self._roomy_peers.pop(peer, None)
         if message.get("full"):
             self._full_peers[peer] = None
         elif message["success"]:

@@ -60,10 +60,15 @@ def spread_over_all_nodes(swarm: Cluster, deploy: Callable[..., Service]) -> tup
     return web, worker, before
 
 
-def containers(swarm: Cluster, web: Service) -> set[str]:
-    """The ids of the service's containers on all nodes."""
+def containers(swarm: Cluster, web: Service, *, on: tuple[str, ...] = ()) -> set[str]:
+    """The ids of the service's containers on these nodes, by default all."""
     filters = {"label": f"com.docker.swarm.service.id={web.id}"}
-    return {each["Id"] for node in swarm.nodes for each in node.client.api.containers(filters=filters)}
+    return {
+        each["Id"]
+        for node in swarm.nodes
+        if not on or node.name in on
+        for each in node.client.api.containers(filters=filters)
+    }
 
 
 def mesh_rules(node: Node) -> str:

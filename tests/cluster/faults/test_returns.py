@@ -87,7 +87,9 @@ def test_a_quicker_heartbeat_finds_a_dead_worker_sooner(
     assert seconds < 6.0
 
 
-def test_a_manager_whose_disk_is_full_refuses_and_recovers(swarm: Cluster, deploy: Callable[..., Service]) -> None:
+def test_a_leader_whose_disk_is_full_refuses_makes_way_and_recovers(
+    swarm: Cluster, deploy: Callable[..., Service]
+) -> None:
     web = deploy(replicas=3)
     leader = swarm.leader
     if leader.container.exec_run(["mountpoint", "-q", swarm.engine.state_directory()])[0] != 0:
@@ -113,12 +115,15 @@ def test_a_manager_whose_disk_is_full_refuses_and_recovers(swarm: Cluster, deplo
         assert containers(swarm, web) == before
         assert refusals, "a journal without room took everything"
         assert all("no space left on device" in said or "does not have a leader" in said for said in refusals)
+        assert swarm.leader is not leader, "it leads on, and nothing can be changed while others have room"
 
     create(swarm.nodes[1], 20)
     assert kept[-1] == "full-20", refusals[-1]
     for node in swarm.nodes[:3]:
         names = docker(node, "config", "ls", "--format", "{{.Name}}").split()
-        assert [name for name in names if name in kept] == sorted(kept), f"what was acknowledged is not on {node.name}"
+        assert sorted(name for name in names if name in kept) == sorted(kept), (
+            f"what was acknowledged is not on {node.name}"
+        )
     docker(leader, "config", "rm", *kept)
     web.wait_converged()
 

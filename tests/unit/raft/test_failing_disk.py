@@ -94,3 +94,45 @@ def test_one_full_disk_of_three_holds_nobody_up(tmp_path: Path, monkeypatch: pyt
             await holds(third, "19")
 
     asyncio.run(scenario())
+
+
+def test_a_leader_whose_disk_is_full_makes_way_for_one_with_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with Group(tmp_path) as group:
+            first, second, third = await group.three()
+            make_room = fill_up(monkeypatch, 1)
+            with pytest.raises(Unavailable, match="no space left on device"):
+                await first.propose([RotateJoinTokens(worker_token="x")])
+            await until(first, lambda: first.leader_address in (second.address, third.address))
+            successor = second if first.leader_address == second.address else third
+            await until(successor, lambda: successor.is_leader)
+            await successor.propose([RotateJoinTokens(worker_token="y")])
+            for store in (second, third):
+                await holds(store, "y")
+            assert token(first) == ""
+            make_room()
+            await holds(first, "y")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("full", [(1, 2, 3), (1, 2)])
+def test_a_leader_whose_disk_is_full_stays_where_no_majority_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: tuple[int, ...]
+) -> None:
+    async def scenario() -> None:
+        async with Group(tmp_path) as group:
+            first, _, _ = await group.three()
+            fill_up(monkeypatch, *full)
+            # Each follower's word on its disk comes with its next answer.
+            await asyncio.sleep(5 * TIMING.heartbeat_period)
+            term = first.term
+            for _ in range(3):
+                with pytest.raises(Unavailable):
+                    await first.propose([RotateJoinTokens(worker_token="x")])
+                await asyncio.sleep(TIMING.heartbeat_period)
+            assert (first.is_leader, first.term) == (True, term)
+
+    asyncio.run(scenario())

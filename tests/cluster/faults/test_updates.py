@@ -1,0 +1,123 @@
+"""What an update under the article's load loses while managers die, stand still, have no room or the wrong time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pytest_swarm.cluster import Cluster
+from pytest_swarm.load import Load
+from pytest_swarm.service import Service
+from tests.cluster.faults.tasks import containers, others, report, running, wait_running
+
+pytestmark = pytest.mark.cluster
+
+NEW_IMAGE = "docker-swarm-test:2"
+UPDATE_SECONDS = 60.0
+"""Of three tasks, four times the usual."""
+
+
+def update_while_the_leader_dies(swarm: Cluster, web: Service) -> None:
+    """Kill the leader once the first task is replaced; the update must end all the same."""
+    with ThreadPoolExecutor(1) as pool:
+        update = pool.submit(web.update, image=NEW_IMAGE)
+        wait_running(web, 1, NEW_IMAGE, on=others(swarm))
+        with swarm.kill_leader() as fault:
+            wait_running(web, web.deployment.replicas, NEW_IMAGE, on=others(swarm, fault.node))
+        update.result()
+
+
+def test_the_leader_dies_during_an_update(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:
+    leader = swarm.leader
+    elsewhere = [f"node.hostname!={leader.name}"]
+    web = deploy(replicas=2, constraints=elsewhere)
+
+    with load(web, users=5, requests=160, targets=others(swarm, leader)) as run:
+        update_while_the_leader_dies(swarm, web)
+
+    report("leader killed during an update", run)
+    assert run.lost == 0, run.explain()
+    assert run.duplicates == 0, run.explain()
+
+
+def test_a_leader_with_tasks_dies_during_an_update(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:
+    leader = swarm.leader
+    web = deploy(replicas=4)
+
+    with load(web, users=5, requests=600, targets=others(swarm, leader), connect_timeout=2.0) as run:
+        update_while_the_leader_dies(swarm, web)
+
+    report("leader with a task killed during an update", run)
+    assert run.duplicates == 0, run.explain()
+
+
+def test_a_leader_that_stood_still_during_an_update_gives_no_orders_afterwards(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load
+) -> None:
+    """It wakes in the middle of an update that another has ended, and of a service that another has scaled."""
+    leader = swarm.leader
+    left = others(swarm, leader)
+    web = deploy(replicas=2, constraints=[f"node.hostname!={leader.name}"])
+
+    with load(web, requests=250, targets=left) as run, ThreadPoolExecutor(1) as pool:
+        update = pool.submit(web.update, image=NEW_IMAGE)
+        wait_running(web, 1, NEW_IMAGE, on=left)
+        with swarm.pause(leader):
+            wait_running(web, 2, NEW_IMAGE, on=left)
+            web.scale(3)
+            before = sorted(running(web, on=left)), containers(swarm, web, on=left)
+        update.result()
+
+    report("the leader stood still during an update", run)
+    assert (sorted(running(web, on=left)), containers(swarm, web, on=left)) == before
+    assert run.lost == 0, run.explain()
+    assert run.duplicates == 0, run.explain()
+
+
+def test_a_full_disk_of_the_leader_during_an_update_costs_nothing(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load
+) -> None:
+    """Another, whose disk has room, leads on; the update ends while the disk is full."""
+    leader = swarm.leader
+    if leader.container.exec_run(["mountpoint", "-q", swarm.engine.state_directory()])[0] != 0:
+        pytest.skip("this machine has no loop devices")
+    web = deploy(replicas=2)
+
+    with load(web, requests=300, targets="all-nodes") as run, ThreadPoolExecutor(1) as pool:
+        update = pool.submit(web.update, image=NEW_IMAGE)
+        wait_running(web, 1, NEW_IMAGE, on=others(swarm))
+        with swarm.fill_disk(leader):
+            seconds = update.result().seconds
+            web.scale(5)
+
+    report(f"the leader's disk filled up, and the update took {seconds:.1f} s", run)
+    assert seconds < UPDATE_SECONDS
+    assert run.lost == 0, run.explain()
+    assert run.duplicates == 0, run.explain()
+
+
+def test_a_clock_that_jumps_during_an_update_costs_nothing(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load
+) -> None:
+    """An hour ahead, and back: no drain is cut off, and none waits for longer than it must."""
+    if swarm.engine.name == "docker":
+        pytest.skip("the clock of Docker's engine cannot be set apart from the machine's")
+    web = deploy(replicas=3)
+    for node in swarm.nodes[: swarm.managers]:
+        # The daemon is started again before its clock can jump for the first time.
+        swarm.skew_clock(node, 0.0).heal()
+    leader = swarm.leader
+
+    with load(web, requests=400, targets="all-nodes") as run, ThreadPoolExecutor(1) as pool:
+        update = pool.submit(web.update, image=NEW_IMAGE)
+        wait_running(web, 1, NEW_IMAGE, on=others(swarm))
+        with swarm.skew_clock(leader, 3600.0):
+            wait_running(web, 2, NEW_IMAGE, on=others(swarm))
+        seconds = update.result().seconds
+
+    report(f"the leader's clock jumped by an hour and back, and the update took {seconds:.1f} s", run)
+    assert seconds < UPDATE_SECONDS
+    assert run.lost == 0, run.explain()
+    assert run.duplicates == 0, run.explain()
