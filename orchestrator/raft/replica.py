@@ -51,6 +51,7 @@ class Replica(NamedSyncObj):
         self.acquaintances = Acquaintances(self)
         self.reads = ReadIndex(self, options.timing.heartbeat_period)
         self._compact_at = 0.0
+        self._is_compacting = False
         self._full_peers: dict[str, None] = {}
         self._roomy_peers: dict[str, None] = {}
         """Those whose last answer said that their disks have room for more than the next few entries."""
@@ -238,6 +239,7 @@ class Replica(NamedSyncObj):
         return int(self.journal[position][2]) if 0 <= position < len(self.journal) else None
 
     def _write_dump(self, path: str, data: tuple[LogEntry, LogEntry, Iterable[StableNode]]) -> None:
+        self._is_compacting = True
         last_entry, entry_before, cluster = data
         members = tuple(sorted(str(node.id) for node in cluster))
         dump = snapshots.Dump(self.options.cipher.seal(encode_state(self.state)), last_entry, entry_before, members)
@@ -247,6 +249,17 @@ class Replica(NamedSyncObj):
             logger.error("no snapshot can be written: %s", error)
             self._compact_at = self.now + COMPACTION_RETRY_SECONDS
             raise
+
+    def _SyncObj__tryLogCompaction(self) -> None:
+        """Called by PySyncObj in each tick. A snapshot that was written, or failed, is done with at once.
+
+        Left for the next tick, it would come after that tick's sending, which finds no snapshot to send until then:
+        to a manager that needs one PySyncObj sends empty messages meanwhile, as fast as it can, for a whole period.
+        """
+        super()._SyncObj__tryLogCompaction()
+        if self._is_compacting:
+            self._is_compacting = False
+            super()._SyncObj__tryLogCompaction()
 
     def _read_dump(self, path: str) -> tuple[LogEntry, LogEntry, Sequence[StableNode]]:
         self._has_snapshot = False

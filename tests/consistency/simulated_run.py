@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from random import Random
 
 from orchestrator.raft.options import Beginning
+from orchestrator.raft.timing import RaftTiming
 from orchestrator.testing.simulated_raft import SimulatedManagers
 from tests.consistency.checker import Finding, check, two_leaders
 from tests.consistency.history import Action, Operation, Outcome, Refusal
@@ -33,7 +35,10 @@ class SimulatedRun:
         faults: Sequence[Fault] = FAULTS,
         pace: Pace = CALM,
         leaders_ask: bool = True,
+        timing: RaftTiming | None = None,
+        directory: Path | None = None,
     ) -> None:
+        """With a directory logs and snapshots are in real files there, and whoever dies loses nothing."""
         self.seed = seed
         self.seconds = seconds
         self.history: list[Operation] = []
@@ -41,8 +46,9 @@ class SimulatedRun:
         self.findings: list[Finding] = []
         self.differences: list[str] = []
         """Where what one manager had applied was not what another had."""
-        self.managers = SimulatedManagers(seed)
+        self.managers = SimulatedManagers(seed, timing or RaftTiming())
         self.names: tuple[str, ...] = ()
+        self._directory = directory
         self._plan = plan(seed, seconds, faults=faults, pace=pace)
         self._front = SimulatedFront(self.managers, leaders_ask=leaders_ask)
         self._dice = Random(f"run {seed}")
@@ -55,7 +61,7 @@ class SimulatedRun:
     def run(self) -> list[Finding]:
         """Everything; returns what is wrong with the history."""
         with self.managers.running():
-            self.names = self.managers.start_group()
+            self.names = self.managers.start_group(directory=self._directory)
             self.managers.after_step = self._after_step
             assert self.managers.run(5.0, lambda: bool(self.managers.leaders))
             self._ends = self.managers.now + self.seconds
@@ -139,7 +145,8 @@ class SimulatedRun:
 
     def restart(self, names: Sequence[str]) -> None:
         for name in names:
-            self.managers.start(name, [other for other in self.names if other != name], Beginning.RETURNING)
+            others = [other for other in self.names if other != name]
+            self.managers.start(name, others, Beginning.RETURNING, self._directory)
 
     def crash(self, names: Sequence[str]) -> None:
         self.kill(names)

@@ -8,9 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
 
 import pytest
 
+from orchestrator.raft.replica import Replica
+from orchestrator.raft.timing import RaftTiming
 from orchestrator.state.actions import CreateConfig, UpdateConfigLabels
 from orchestrator.state.apply import HANDLERS
 from orchestrator.state.apply_files import update_config_labels
@@ -18,30 +23,70 @@ from orchestrator.state.change import Change
 from orchestrator.testing.simulated_raft import SimulatedJournal
 from tests.consistency.checker import Verdict
 from tests.consistency.history import Outcome, tally
-from tests.consistency.nemesis import FAULTS, HASTE, Part, plan
+from tests.consistency.nemesis import FAULTS, HASTE, Pace, Part, plan
 from tests.consistency.simulated_run import SimulatedRun
 from tests.simulation.seeds import seeds
 
 SEEDS = seeds(200)
+SNAPSHOT_SEEDS = seeds(20)
 SECONDS = 6.0
+SHORT_LOGS = RaftTiming(compaction_entries=3)
+LEAVING_ONE_BEHIND = [
+    fault for fault in FAULTS if fault.name in ("kill leader", "kill follower", "isolate leader", "isolate follower")
+]
+LONG_ENOUGH = Pace(lasts=(2.5, 4.0), pause=(0.5, 1.0))
+"""For the connection with who was cut off to be closed: else what was sent meanwhile arrives after all."""
 
 
 def trouble_in(seed: int) -> str:
     """What is wrong with the run of that seed; empty when nothing is. Runs in any process."""
-    run = SimulatedRun(seed, seconds=SECONDS, pace=HASTE)
+    return trouble_of(SimulatedRun(seed, seconds=SECONDS, pace=HASTE))
+
+
+def snapshots_and_trouble_in(seed: int) -> tuple[int, str]:
+    """The same where logs are short, and how often a manager was sent a snapshot."""
+    read, sent = Replica._read_dump, 0
+
+    def read_and_count(replica: Replica, path: str) -> object:
+        nonlocal sent
+        sent += replica._started
+        return read(replica, path)
+
+    with mock.patch.object(Replica, "_read_dump", read_and_count), TemporaryDirectory() as directory:
+        run = SimulatedRun(
+            seed,
+            seconds=2 * SECONDS,
+            faults=LEAVING_ONE_BEHIND,
+            pace=LONG_ENOUGH,
+            timing=SHORT_LOGS,
+            directory=Path(directory),
+        )
+        trouble = trouble_of(run)
+    return sent, trouble
+
+
+def trouble_of(run: SimulatedRun) -> str:
     findings = [str(finding) for finding in run.run()]
     findings += run.differences
     findings += [f"two leaders in term {term}: {names}" for term, names in run.two_leaders.items()]
     counts = tally(run.history)
     if counts[Outcome.OK] < 50 or not run.faults:
         findings.append(f"nothing much happened: {counts}")
-    return "\n".join([f"seed {seed}:", *run.faults, *findings]) if findings else ""
+    return "\n".join([f"seed {run.seed}:", *run.faults, *findings]) if findings else ""
 
 
 def test_histories_are_linearizable() -> None:
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         found = [trouble for trouble in pool.map(trouble_in, SEEDS) if trouble]
     assert not found, f"{len(found)} of {len(SEEDS)} runs, the first:\n{found[0]}"
+
+
+def test_histories_with_snapshots_are_linearizable() -> None:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        runs = list(pool.map(snapshots_and_trouble_in, SNAPSHOT_SEEDS))
+    found = [trouble for _, trouble in runs if trouble]
+    assert not found, f"{len(found)} of {len(SNAPSHOT_SEEDS)} runs, the first:\n{found[0]}"
+    assert sum(sent for sent, _ in runs) >= len(runs)
 
 
 @pytest.mark.skipif("CONSISTENCY_SEED" not in os.environ, reason="repeats the run of CONSISTENCY_SEED")

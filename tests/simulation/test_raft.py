@@ -115,6 +115,21 @@ def test_a_manager_that_lost_all_gets_a_snapshot(managers: Callable[[int], Simul
     assert (new / f"{follower}.dump").exists()
 
 
+def test_a_snapshot_is_done_with_in_the_tick_that_writes_it(
+    managers: Callable[[int], SimulatedManagers], tmp_path: Path
+) -> None:
+    """Or the next tick sends to a manager that needs it empty messages, without end while the clock stands still."""
+    group = managers(1)
+    watch = Watch(group)
+    (name,) = group.start_group(1, tmp_path)
+    assert group.run(5.0, lambda: len(watch.acknowledged) > 5)
+    leader = group.replicas[name]
+    leader.forceLogCompaction()
+    leader.doTick()
+    assert (tmp_path / f"{name}.dump").exists()
+    assert leader.journal[0][1] > 1
+
+
 def test_a_joining_manager_waits_and_disturbs_nobody(managers: Callable[[int], SimulatedManagers]) -> None:
     group = managers(5)
     watch = Watch(group)
