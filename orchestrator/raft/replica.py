@@ -33,8 +33,8 @@ BARRIER = b""
 COMPACTION_RETRY_SECONDS = 60.0
 ENTRY_OVERHEAD = 64
 """Bytes an entry takes in the journal beside its batch, at most."""
-ROOMY_BYTES = 2**16
-"""What a manager must have room for to be asked to lead in the place of one that has not."""
+ROOM_TO_LEAD_BYTES = 2**16
+"""Without so much room on its disk a manager counts as full: it is not asked to lead, nor trusted with new entries."""
 
 
 class Replica(NamedSyncObj):
@@ -52,9 +52,8 @@ class Replica(NamedSyncObj):
         self.reads = ReadIndex(self, options.timing.heartbeat_period)
         self._compact_at = 0.0
         self._is_compacting = False
-        self._full_peers: dict[str, None] = {}
-        self._roomy_peers: dict[str, None] = {}
-        """Those whose last answer said that their disks have room for more than the next few entries."""
+        self._peer_has_room: dict[str, bool] = {}
+        """By peer, what its last answer said: whether its disk has room for more than the next few entries."""
         self._mismatches: dict[tuple[int, str], int] = {}
         """As leader of a term: the earliest place in its log that a follower asked for, until it has what is there."""
         self._started = False
@@ -106,7 +105,7 @@ class Replica(NamedSyncObj):
     def can_keep(self, size: int) -> bool:
         """Whether an entry of so many bytes finds room on this manager's disk, and on those of a majority."""
         peers = self.peer_ids
-        with_room = 1 + sum(peer not in self._full_peers for peer in peers)
+        with_room = 1 + sum(self._peer_has_room.get(peer, True) for peer in peers)
         return 2 * with_room > 1 + len(peers) and self.journal.has_room(size + ENTRY_OVERHEAD)
 
     def make_way(self) -> None:
@@ -114,10 +113,10 @@ class Replica(NamedSyncObj):
 
         Without such a majority a successor could keep nothing either, and a change of leaders costs each of them room.
         """
-        roomy = [peer for peer in self.peer_ids if peer in self._roomy_peers and self.is_connected(peer)]
-        if self.journal.has_room(ROOMY_BYTES) or 2 * len(roomy) <= 1 + len(self.peer_ids):
+        with_room = [peer for peer in self.peer_ids if self._peer_has_room.get(peer) and self.is_connected(peer)]
+        if self.journal.has_room(ROOM_TO_LEAD_BYTES) or 2 * len(with_room) <= 1 + len(self.peer_ids):
             return
-        for peer in roomy:
+        for peer in with_room:
             if self.peer_status(peer, self.now).match_index == self.last_entry[1]:
                 logger.warning("raft: no space left on device, asking another manager to lead", extra={"peer": peer})
                 self.transferLeadership(StableNode(peer))
@@ -141,7 +140,7 @@ class Replica(NamedSyncObj):
     def _complete(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """The message with what PySyncObj leaves out of it."""
         if message["type"] == "next_node_idx":
-            return {**message, "term": self.term, "roomy": self.journal.has_room(ROOMY_BYTES)}
+            return {"has_room": self.journal.has_room(ROOM_TO_LEAD_BYTES), **message, "term": self.term}
         if message["type"] == "request_vote":
             return {**message, "by_order": self.elections.stands_by_order}
         if message["type"] == "append_entries":
@@ -193,14 +192,8 @@ class Replica(NamedSyncObj):
         of several words under way at once the last one then wins for ever. The earliest place counts, until it fits.
         """
         peer = str(node.id)
-        if message.get("roomy"):
-            self._roomy_peers[peer] = None
-        else:
-            self._roomy_peers.pop(peer, None)
-        if message.get("full"):
-            self._full_peers[peer] = None
-        elif message["success"]:
-            self._full_peers.pop(peer, None)
+        self._peer_has_room[peer] = message["has_room"]
+        if message["success"]:
             self._mismatches.pop((self.term, peer), None)
         if not message["reset"]:
             return message
@@ -231,7 +224,7 @@ class Replica(NamedSyncObj):
         The leader sends on behind what it believes to have arrived; that does not fit, and when there is room again
         PySyncObj asks for what is missing.
         """
-        self.outbox.send(node, {**log_matching.HEARD, "full": True})
+        self.outbox.send(node, {**log_matching.HEARD, "has_room": False})
         return log_matching.sign_of_life(message, self.commit_index)
 
     def _term_at(self, index: int) -> int | None:

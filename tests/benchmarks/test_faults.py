@@ -3,12 +3,15 @@
 Docker's swarm mode balances published ports by IPVS. Where the kernel has none its tasks are asked on their own nodes,
 each in turn and the broken one too, as a balancer in front would that knows of nothing; ours are asked through the
 mesh of the nodes that are not broken. The column `asked` says which.
+
+`FAULT_SECONDS` is for how long the load lasts: 60, which an engine that takes long needs to make good; 30 do for ours.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +37,7 @@ pytestmark = [
 ]
 __all__ = ["swarm_images"]
 
-RATE, SECONDS = 10.0, 60.0
+RATE, SECONDS = 10.0, float(os.environ.get("FAULT_SECONDS", "60"))
 REPLICAS = 4
 GIVE_UP_SECONDS = 90.0
 LIMIT_SECONDS = 120.0
