@@ -119,6 +119,8 @@ class SimulatedManagers:
     """Seconds on the simulated clock."""
     log: list[str] = field(default_factory=list)
     """Every message delivered, in order: the same for the same seed."""
+    snapshots: int = 0
+    """How many a leader sent, to the last piece, and a manager was there to take."""
     replicas: dict[str, Replica] = field(default_factory=dict)
     skews: dict[str, float] = field(default_factory=dict)
     """By how many seconds a manager's wall clock is ahead of the simulated one."""
@@ -346,6 +348,8 @@ class SimulatedManagers:
         if sender not in self._transports[receiver].peers:
             return
         self.log.append(f"{self.now:.6f} {sender}>{receiver} {message['type']} {message.get('term', '')}")
+        _, _, is_last = message.get("serialized") or (b"", False, False)
+        self.snapshots += is_last
         self._transports[receiver].deliver(sender, message)
         # The event loop ticks as soon as messages were handled.
         self._next_tick[receiver] = self.now

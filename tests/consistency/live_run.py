@@ -19,7 +19,7 @@ from tests.consistency.checker import check, two_leaders
 from tests.consistency.digests import wait_digests
 from tests.consistency.docker_client import DockerClient, replicas_for
 from tests.consistency.history import Action, Operation, Outcome, Refusal, tally
-from tests.consistency.nemesis import Fault, Hands, Part, begin, plan
+from tests.consistency.nemesis import CALM, Fault, Hands, Pace, Part, begin, plan
 from tests.consistency.report import Report
 from tests.consistency.workload import CONFIG, NETWORK, SECRET, SERVICE, Client, Kind, Names, Wish, operation_of
 
@@ -73,11 +73,11 @@ class Target(Hands, Protocol):
 class LiveRun:
     """Use `run` once."""
 
-    def __init__(self, target: Target, seed: int, seconds: float) -> None:
+    def __init__(self, target: Target, seed: int, seconds: float, *, pace: Pace = CALM) -> None:
         self._target = target
         self._seed = seed
         self._seconds = seconds
-        self._plan = plan(seed, seconds, faults=target.faults)
+        self._plan = plan(seed, seconds, faults=target.faults, pace=pace)
         self._managers = target.managers
         self._kinds = [CONFIG, SECRET, SERVICE, NETWORK]
         if target.worker is not None:

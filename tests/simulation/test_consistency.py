@@ -10,11 +10,9 @@ from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest import mock
 
 import pytest
 
-from orchestrator.raft.replica import Replica
 from orchestrator.raft.timing import RaftTiming
 from orchestrator.state.actions import CreateConfig, UpdateConfigLabels
 from orchestrator.state.apply import HANDLERS
@@ -45,14 +43,7 @@ def trouble_in(seed: int) -> str:
 
 def snapshots_and_trouble_in(seed: int) -> tuple[int, str]:
     """The same where logs are short, and how often a manager was sent a snapshot."""
-    read, sent = Replica._read_dump, 0
-
-    def read_and_count(replica: Replica, path: str) -> object:
-        nonlocal sent
-        sent += replica._started
-        return read(replica, path)
-
-    with mock.patch.object(Replica, "_read_dump", read_and_count), TemporaryDirectory() as directory:
+    with TemporaryDirectory() as directory:
         run = SimulatedRun(
             seed,
             seconds=2 * SECONDS,
@@ -62,7 +53,7 @@ def snapshots_and_trouble_in(seed: int) -> tuple[int, str]:
             directory=Path(directory),
         )
         trouble = trouble_of(run)
-    return sent, trouble
+    return run.managers.snapshots, trouble
 
 
 def trouble_of(run: SimulatedRun) -> str:

@@ -42,6 +42,28 @@ def test_the_leader_dies_during_an_update(swarm: Cluster, deploy: Callable[..., 
     assert run.duplicates == 0, run.explain()
 
 
+@pytest.mark.gate
+def test_the_daemon_of_the_leader_dies_during_an_update(
+    swarm: Cluster, deploy: Callable[..., Service], load: Load
+) -> None:
+    """Another leads on, or itself when it is back; its node goes on balancing meanwhile."""
+    if swarm.engine.name == "docker":
+        pytest.skip("Docker's swarm mode has no daemon of its own")
+    web = deploy(replicas=2)
+
+    with load(web, users=5, requests=80, targets="all-nodes") as run, ThreadPoolExecutor(1) as pool:
+        update = pool.submit(web.update, image=NEW_IMAGE)
+        wait_running(web, 1, NEW_IMAGE, on=others(swarm))
+        fault = swarm.kill_swarmd(swarm.leader)
+        failover = swarm.failover_seconds(fault)
+        seconds = update.result().seconds
+        fault.heal()
+
+    report(f"the next leader after {failover:.2f} s, and the update took {seconds:.1f} s", run)
+    assert run.lost == 0, run.explain()
+    assert run.duplicates == 0, run.explain()
+
+
 def test_a_leader_with_tasks_dies_during_an_update(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:
     leader = swarm.leader
     web = deploy(replicas=4)
