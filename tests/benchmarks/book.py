@@ -17,16 +17,21 @@ DEFAULT_DIRECTORY = Path("bench-report")
 
 
 class Book:
-    """The rows of one run of the suite. Several sessions, one for each engine say, may write into one."""
+    """The rows of one run of the suite. Several sessions, one for each engine say, may write into one.
+
+    `written` are those of this session.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
+        self.written: list[Mapping[str, Any]] = []
 
     def add(self, table: str, row: Mapping[str, Any]) -> None:
-        """Append a row of that table: "matrix" or "costs"."""
+        """Append a row of that table: "matrix", "costs" or "faults"."""
+        self.written.append({"table": table, **row})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"table": table, **row}) + "\n")
+            file.write(json.dumps(self.written[-1]) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

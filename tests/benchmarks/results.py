@@ -73,6 +73,33 @@ def _cells(engine: str, runs: Sequence[Row]) -> dict[str, str]:
 _FIGURES = ("gap", "p99", "change")
 
 
+def fault_table(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """A line for each fault and engine: seconds from the fault on, and the requests lost of those that a run sent."""
+    by_fault: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["table"] == "faults":
+            by_fault[row["fault"], row["engine"]].append(row)
+    lines = []
+    for (fault, engine), runs in by_fault.items():
+        moments = {head: [run[key] for run in runs if run[key] is not None] for head, key in _MOMENTS.items()}
+        lost = [run["lost"] for run in runs]
+        lines.append(
+            {
+                "fault": fault,
+                "engine": engine,
+                "runs": str(len(runs)),
+                **{head: spread(seconds, "{:.2f}") for head, seconds in moments.items()},
+                "lost": f"{spread(lost, '{:g}')} of {runs[0]['sent']}",
+                "lost in all": f"{sum(lost)} of {sum(run['sent'] for run in runs)}",
+                "invalid": str(sum(not run["valid"] for run in runs)),
+            }
+        )
+    return lines
+
+
+_MOMENTS = {"noticed s": "noticed", "left out s": "left_out", "made good s": "made_good", "longest gap s": "gap"}
+
+
 def spread(values: Sequence[float], form: str) -> str:
     """One value as it is, several as "min/median/max"."""
     if not values:
@@ -130,6 +157,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         *(f"- {line}" for line in reasons(rows)),
         "",
+        *_faults_section(fault_table(rows)),
         "## The cost",
         "",
         "`ratio` is ours to Docker's, by the medians: of seconds and memory less is better, of rates more.",
@@ -137,6 +165,20 @@ def markdown(results: Mapping[str, Any]) -> str:
         tabulate(cost_table(rows), headers="keys", tablefmt="github", disable_numparse=True),
     ]
     return "\n".join(text) + "\n"
+
+
+def _faults_section(lines: Sequence[Mapping[str, str]]) -> list[str]:
+    if not lines:
+        return []
+    return [
+        "## When things break",
+        "",
+        "`noticed` is when the managers hold the node for down, or have a new leader; `left out` when no other node's",
+        "mesh leads to it any more; `made good` when all replicas run on what is left.",
+        "",
+        tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True),
+        "",
+    ]
 
 
 def heat_map(rows: Sequence[Row]) -> str:

@@ -2,7 +2,7 @@
 
 Docker's swarm mode balances published ports by IPVS. Where the kernel has none its tasks are asked on their own nodes,
 each in turn and the broken one too, as a balancer in front would that knows of nothing; ours are asked through the
-mesh of the nodes that are not broken. The column `asked` says which.
+mesh of the nodes that are not broken. A row's `asked` says which.
 
 `FAULT_SECONDS` is for how long the load lasts: 60, which an engine that takes long needs to make good; 30 do for ours.
 """
@@ -28,6 +28,8 @@ from pytest_swarm.load_settings import Targets
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
+from tests.benchmarks.book import Book
+from tests.benchmarks.results import fault_table
 from tests.cluster.conftest import COMMAND, IMAGE, swarm_images
 from tests.cluster.faults.tasks import mesh_addresses, mesh_rules
 
@@ -44,20 +46,6 @@ LIMIT_SECONDS = 120.0
 LOST_MAX = RATE
 """Twice what one node of four should cost: what was in flight on it, at a second a request, and one second's share."""
 
-HEADS = (
-    "engine",
-    "fault",
-    "asked",
-    "noticed s",
-    "left out s",
-    "made good s",
-    "sent",
-    "lost",
-    "duplicates",
-    "longest gap s",
-    "invalid",
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
@@ -71,21 +59,20 @@ class Watched:
     """When all replicas run on what is left."""
 
 
-@pytest.fixture(scope="module")
-def rows(request: pytest.FixtureRequest) -> Iterator[list[tuple[object, ...]]]:
-    """Printed as a table after the last fault."""
-    made: list[tuple[object, ...]] = []
-    yield made
+@pytest.fixture(scope="module", autouse=True)
+def table(request: pytest.FixtureRequest, book: Book) -> Iterator[None]:
+    """Printed after the last run."""
+    yield
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        print("\n" + tabulate(made, HEADS, floatfmt=".2f"))  # noqa: T201
+        print("\n" + tabulate(fault_table(book.written), headers="keys", disable_numparse=True))  # noqa: T201
 
 
 @contextlib.contextmanager
 def under_load(
-    swarm: Cluster, load: Load, rows: list[tuple[object, ...]], name: str, broken: Sequence[Node]
+    swarm: Cluster, load: Load, book: Book, name: str, broken: Sequence[Node]
 ) -> Iterator[tuple[Service, Callable[[Watched], None]]]:
-    """Offer a service under load, and make a row of what the body says it has watched."""
+    """Offer a service under load, and write down what the body says it has watched."""
     web = swarm.deploy(f"{IMAGE}:1", name="web", command=COMMAND, replicas=REPLICAS)
     has_mesh = swarm.engine.publish_mode() == "ingress"
     left = tuple(node.name for node in swarm.nodes if node not in broken)
@@ -94,7 +81,7 @@ def under_load(
     run = load(
         web, rate=RATE, duration=SECONDS, targets=targets, connect_timeout=2.0, read_timeout=10.0, late_after=5.0
     )
-    invalid = ""
+    note = ""
     try:
         with run:
             yield web, watched.append
@@ -102,21 +89,28 @@ def under_load(
             web.wait_converged()
     except InvalidRun as error:
         # The figures stand beside the reason: an update that outlasts the load, say.
-        invalid = str(error).splitlines()[0]
-    asked = f"{','.join(left) or 'all'} by mesh" if has_mesh else "each task"
+        note = str(error).splitlines()[0]
     assert watched
+    for seen in watched:
+        row = {
+            "engine": swarm.engine.name,
+            "fault": name,
+            "asked": f"{','.join(left) or 'all'} by mesh" if has_mesh else "each task",
+            **dataclasses.asdict(seen),
+            "sent": run.ledger.sent,
+            "lost": run.lost,
+            "duplicates": run.duplicates,
+            "gap": run.longest_gap,
+            "valid": not note,
+            "note": note,
+        }
+        book.add("faults", row)
+    # The row is kept of a run that fails too: its figures are what it is to be told by.
     assert run.duplicates == 0, run.explain()
     if swarm.engine.name != "docker":
-        assert not invalid
+        assert not note
         if left:
             assert run.lost <= LOST_MAX, run.explain()
-    for seen in watched:
-        rows.append(
-            (
-                *(swarm.engine.name, name, asked, seen.noticed, seen.left_out, seen.made_good),
-                *(run.ledger.sent, run.lost, run.duplicates, run.longest_gap, invalid),
-            )
-        )
 
 
 def seconds_until(swarm: Cluster, since: float, what: str, condition: Callable[[Any], bool]) -> float:
@@ -192,20 +186,18 @@ def watch(
         return Watched(noticing.result(), leaving_out.result(), making_good.result())
 
 
-def test_a_worker_is_killed(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
+def test_a_worker_is_killed(swarm: Cluster, load: Load, book: Book) -> None:
     worker = swarm.nodes[-1]
-    with under_load(swarm, load, rows, "worker killed", [worker]) as (web, note):
+    with under_load(swarm, load, book, "worker killed", [worker]) as (web, note):
         addresses = mesh_addresses(web, worker)
         fault = swarm.kill(worker, limit=LIMIT_SECONDS)
         note(watch(swarm, web, worker, fault, partial(held_for_down, swarm, worker, fault), addresses))
 
 
-def test_the_leader_is_killed_during_an_update(
-    swarm: Cluster, load: Load, rows: list[tuple[object, ...]], number: int
-) -> None:
+def test_the_leader_is_killed_during_an_update(swarm: Cluster, load: Load, book: Book, number: int) -> None:
     leader = swarm.leader
     with (
-        under_load(swarm, load, rows, "leader killed in update", [leader]) as (web, note),
+        under_load(swarm, load, book, "leader killed in update", [leader]) as (web, note),
         ThreadPoolExecutor(1) as pool,
     ):
         update = pool.submit(web.update, image=f"{IMAGE}:2")
@@ -225,27 +217,27 @@ def _runs_image(api: Any, web: Service, image: str) -> bool:
     )
 
 
-def test_a_follower_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
+def test_a_follower_is_cut_off(swarm: Cluster, load: Load, book: Book) -> None:
     """The minority side has one manager that does not lead."""
     leader = swarm.leader
     follower = next(node for node in swarm.nodes[: swarm.managers] if node is not leader)
-    with under_load(swarm, load, rows, "minority cut off", [follower]) as (web, note):
+    with under_load(swarm, load, book, "minority cut off", [follower]) as (web, note):
         addresses = mesh_addresses(web, follower)
         fault = swarm.isolate(follower, limit=LIMIT_SECONDS)
         note(watch(swarm, web, follower, fault, partial(held_for_down, swarm, follower, fault), addresses))
 
 
-def test_the_leader_is_cut_off(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
+def test_the_leader_is_cut_off(swarm: Cluster, load: Load, book: Book) -> None:
     """The majority is on the side without the leader."""
     leader = swarm.leader
-    with under_load(swarm, load, rows, "leader cut off", [leader]) as (web, note):
+    with under_load(swarm, load, book, "leader cut off", [leader]) as (web, note):
         addresses = mesh_addresses(web, leader)
         fault = swarm.isolate(leader, limit=LIMIT_SECONDS)
         note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS), addresses))
 
 
-def test_all_nodes_are_killed_at_once(swarm: Cluster, load: Load, rows: list[tuple[object, ...]]) -> None:
-    with under_load(swarm, load, rows, "all nodes restarted", swarm.nodes) as (web, note):
+def test_all_nodes_are_killed_at_once(swarm: Cluster, load: Load, book: Book) -> None:
+    with under_load(swarm, load, book, "all nodes restarted", swarm.nodes) as (web, note):
         faults = [swarm.kill(node, limit=LIMIT_SECONDS) for node in swarm.nodes]
         swarm.heal()
         web.wait_converged()

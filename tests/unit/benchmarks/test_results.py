@@ -9,7 +9,17 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.benchmarks.results import SCHEMA_FILE, collected, cost_table, main, markdown, matrix_table, reasons, spread
+from tests.benchmarks.results import (
+    SCHEMA_FILE,
+    collected,
+    cost_table,
+    fault_table,
+    main,
+    markdown,
+    matrix_table,
+    reasons,
+    spread,
+)
 
 CELL: dict[str, Any] = {
     "table": "matrix",
@@ -30,6 +40,21 @@ CELL: dict[str, Any] = {
     "note": "",
 }
 COST = {"table": "costs", "remark": ""}
+FAULT: dict[str, Any] = {
+    "table": "faults",
+    "engine": "orchestrator",
+    "fault": "worker killed",
+    "asked": "node-1,node-2 by mesh",
+    "noticed": 12.0,
+    "left_out": 1.1,
+    "made_good": 13.0,
+    "sent": 300,
+    "lost": 3,
+    "duplicates": 0,
+    "gap": 1.0,
+    "valid": True,
+    "note": "",
+}
 ROWS = [
     CELL,
     {**CELL, "engine": "docker", "lost": 8, "classes": {"refused": 5, "reset": 3}},
@@ -52,6 +77,7 @@ ROWS = [
     },
     {"table": "costs", "engine": "docker", "measure": "boot", "unit": "s", "values": [2.5], "remark": ""},
     {"table": "costs", "engine": "orchestrator", "measure": "mesh", "unit": "per s", "values": [900.0], "remark": ""},
+    FAULT,
 ]
 
 
@@ -79,6 +105,14 @@ def test_a_cost_is_a_line_with_the_ratio_of_the_medians() -> None:
     assert (mesh["docker"], mesh["ratio"]) == ("-", "-")
 
 
+def test_a_fault_is_a_line_for_each_engine() -> None:
+    theirs = {**FAULT, "engine": "docker", "asked": "each task", "left_out": None, "valid": False, "note": "too short"}
+    ours, docker = fault_table([*ROWS, theirs, {**FAULT, "noticed": 14.0, "lost": 5}])
+    assert (ours["engine"], ours["runs"], ours["noticed s"]) == ("orchestrator", "2", "12.00/13.00/14.00")
+    assert (ours["lost"], ours["lost in all"], ours["invalid"]) == ("3/4/5 of 300", "8 of 600", "0")
+    assert (docker["left out s"], docker["invalid"]) == ("-", "1")
+
+
 @pytest.mark.parametrize(("values", "text"), [([], "-"), ([2, 2], "2"), ([3, 1, 2], "1/2/3")])
 def test_several_values_are_a_spread(values: list[float], text: str) -> None:
     assert spread(values, "{:g}") == text
@@ -92,6 +126,7 @@ def test_the_results_keep_to_their_schema_and_the_text_leaves_no_row_out() -> No
     assert "2023-11-14" in text
     assert "8/9/12 of 500" in text
     assert "- docker, scale up: no port is free" in text
+    assert "| worker killed | orchestrator | 1 " in text
 
 
 def test_a_run_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
