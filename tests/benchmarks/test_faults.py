@@ -194,7 +194,7 @@ def test_a_worker_is_killed(swarm: Cluster, load: Load, book: Book) -> None:
         note(watch(swarm, web, worker, fault, partial(held_for_down, swarm, worker, fault), addresses))
 
 
-def test_the_leader_is_killed_during_an_update(swarm: Cluster, load: Load, book: Book, number: int) -> None:
+def test_the_leader_is_killed_during_an_update(swarm: Cluster, load: Load, book: Book) -> None:
     leader = swarm.leader
     with (
         under_load(swarm, load, book, "leader killed in update", [leader]) as (web, note),
