@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.load import Load
+from pytest_swarm.phases import Operation
 from pytest_swarm.service import Service
 from tests.cluster.faults.tasks import containers, others, report, running, wait_running
 
@@ -19,14 +21,20 @@ UPDATE_SECONDS = 60.0
 """Of three tasks, four times the usual."""
 
 
-def update_while_the_leader_dies(swarm: Cluster, web: Service) -> None:
-    """Kill the leader once the first task is replaced; the update must end all the same."""
+@contextmanager
+def updating(swarm: Cluster, web: Service) -> Iterator[Future[Operation]]:
+    """Roll out a new image; the body begins when the first new task runs, and in the end the update must end too."""
     with ThreadPoolExecutor(1) as pool:
         update = pool.submit(web.update, image=NEW_IMAGE)
         wait_running(web, 1, NEW_IMAGE, on=others(swarm))
-        with swarm.kill_leader() as fault:
-            wait_running(web, web.deployment.replicas, NEW_IMAGE, on=others(swarm, fault.node))
+        yield update
         update.result()
+
+
+def update_while_the_leader_dies(swarm: Cluster, web: Service) -> None:
+    """Kill the leader once the first task is replaced; the others run new tasks while it is dead."""
+    with updating(swarm, web), swarm.kill_leader() as fault:
+        wait_running(web, web.deployment.replicas, NEW_IMAGE, on=others(swarm, fault.node))
 
 
 def test_the_leader_dies_during_an_update(swarm: Cluster, deploy: Callable[..., Service], load: Load) -> None:
@@ -51,9 +59,7 @@ def test_the_daemon_of_the_leader_dies_during_an_update(
         pytest.skip("Docker's swarm mode has no daemon of its own")
     web = deploy(replicas=2)
 
-    with load(web, users=5, requests=80, targets="all-nodes") as run, ThreadPoolExecutor(1) as pool:
-        update = pool.submit(web.update, image=NEW_IMAGE)
-        wait_running(web, 1, NEW_IMAGE, on=others(swarm))
+    with load(web, users=5, requests=80, targets="all-nodes") as run, updating(swarm, web) as update:
         fault = swarm.kill_swarmd(swarm.leader)
         failover = swarm.failover_seconds(fault)
         seconds = update.result().seconds
@@ -83,14 +89,10 @@ def test_a_leader_that_stood_still_during_an_update_gives_no_orders_afterwards(
     left = others(swarm, leader)
     web = deploy(replicas=2, constraints=[f"node.hostname!={leader.name}"])
 
-    with load(web, requests=250, targets=left) as run, ThreadPoolExecutor(1) as pool:
-        update = pool.submit(web.update, image=NEW_IMAGE)
-        wait_running(web, 1, NEW_IMAGE, on=left)
-        with swarm.pause(leader):
-            wait_running(web, 2, NEW_IMAGE, on=left)
-            web.scale(3)
-            before = sorted(running(web, on=left)), containers(swarm, web, on=left)
-        update.result()
+    with load(web, requests=250, targets=left) as run, updating(swarm, web), swarm.pause(leader):
+        wait_running(web, 2, NEW_IMAGE, on=left)
+        web.scale(3)
+        before = sorted(running(web, on=left)), containers(swarm, web, on=left)
 
     report("the leader stood still during an update", run)
     assert (sorted(running(web, on=left)), containers(swarm, web, on=left)) == before
@@ -107,12 +109,13 @@ def test_a_full_disk_of_the_leader_during_an_update_costs_nothing(
         pytest.skip("this machine has no loop devices")
     web = deploy(replicas=2)
 
-    with load(web, requests=300, targets="all-nodes") as run, ThreadPoolExecutor(1) as pool:
-        update = pool.submit(web.update, image=NEW_IMAGE)
-        wait_running(web, 1, NEW_IMAGE, on=others(swarm))
-        with swarm.fill_disk(leader):
-            seconds = update.result().seconds
-            web.scale(5)
+    with (
+        load(web, requests=300, targets="all-nodes") as run,
+        updating(swarm, web) as update,
+        swarm.fill_disk(leader),
+    ):
+        seconds = update.result().seconds
+        web.scale(5)
 
     report(f"the leader's disk filled up, and the update took {seconds:.1f} s", run)
     assert seconds < UPDATE_SECONDS
@@ -132,9 +135,7 @@ def test_a_clock_that_jumps_during_an_update_costs_nothing(
         swarm.skew_clock(node, 0.0).heal()
     leader = swarm.leader
 
-    with load(web, requests=400, targets="all-nodes") as run, ThreadPoolExecutor(1) as pool:
-        update = pool.submit(web.update, image=NEW_IMAGE)
-        wait_running(web, 1, NEW_IMAGE, on=others(swarm))
+    with load(web, requests=400, targets="all-nodes") as run, updating(swarm, web) as update:
         with swarm.skew_clock(leader, 3600.0):
             wait_running(web, 2, NEW_IMAGE, on=others(swarm))
         seconds = update.result().seconds
