@@ -83,7 +83,7 @@ def mesh_addresses(service: Service, node: Node) -> list[str]:
         address.partition("/")[0]
         for task in service.tasks()
         if task["ID"] in there
-        for attachment in task["NetworksAttachments"]
+        for attachment in task.get("NetworksAttachments", ())  # none of a task on its node's own port
         if attachment["Network"]["Spec"]["Name"] == "ingress"
         for address in attachment["Addresses"]
     ]
