@@ -57,7 +57,7 @@ soak-changes: images
 # twenty minutes of clients that are held to linearizability while managers break.
 soak-faults: images
 	@rm -f $(REPORT)/rows.jsonl
-	$(CLUSTER) --swarm-repeat=$(FAULTS) -m benchmark tests/benchmarks/test_faults.py
+	FAULT_SECONDS=30 $(CLUSTER) --swarm-repeat=$(FAULTS) -m benchmark tests/benchmarks/test_faults.py
 	$(CLUSTER) -m benchmark tests/benchmarks/test_failover.py tests/benchmarks/test_false_alarms.py \
 	  tests/benchmarks/test_consistency.py
 
