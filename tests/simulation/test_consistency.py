@@ -25,8 +25,8 @@ from tests.consistency.nemesis import FAULTS, HASTE, Pace, Part, plan
 from tests.consistency.simulated_run import SimulatedRun
 from tests.simulation.seeds import seeds
 
-SEEDS = seeds(200)
-SNAPSHOT_SEEDS = seeds(20)
+SEEDS = seeds(100)
+SNAPSHOT_SEEDS = seeds(10)
 SECONDS = 6.0
 SHORT_LOGS = RaftTiming(compaction_entries=3)
 LEAVING_ONE_BEHIND = [

@@ -82,7 +82,7 @@ PLANTED: list[tuple[Callable[[pytest.MonkeyPatch], None], str, int]] = [
     (serve_before_ready, "serves while it is starting", 0),
     (stop_the_old_before_the_new_serves, "promised are", 0),
     # One history in a hundred shows it: a task has to turn unhealthy between two words of a node that is slow.
-    (stop_what_is_unhealthy_at_once, "sends to it", 120),
+    (stop_what_is_unhealthy_at_once, "sends to it", 140),
 ]
 
 
