@@ -16,6 +16,7 @@ from orchestrator.control.restart import attempts_with, should_restart
 from orchestrator.control.scheduler.scheduler import would_fit
 from orchestrator.control.slots import (
     Slot,
+    has_ended_by_itself,
     is_global,
     is_lost,
     is_replicated,
@@ -92,7 +93,7 @@ def _catch_up(situation: Situation, service: Service) -> Plan:
     behind = (
         slot.live and not any(task.spec_version == service.spec_version for task in slot.live)
         for slot in slots_of(situation.state, service)
-        if not _is_closed(situation.state, service, slot) and not _was_tried(service, slot)
+        if not _is_closed(situation.state, service, slot) and not _was_given_up(service, slot)
     )
     if (last is not None and last.state.is_paused) or not any(behind):
         return NOTHING
@@ -100,10 +101,13 @@ def _catch_up(situation: Situation, service: Service) -> Plan:
     return Plan((SetUpdateStatus(service.id, service.spec_version, status),))
 
 
-def _was_tried(service: Service, slot: Slot) -> bool:
-    """Whether the last update was not to be had in the slot, which is therefore left as it is."""
+def _was_given_up(service: Service, slot: Slot) -> bool:
+    """Whether the last update ended with the slot's old task kept, for the new one failed and might not try again."""
     last = service.update_status
-    return last is not None and any(is_made_during(last, service, task) for task in slot.tasks)
+    if last is None or last.completed_at is None:
+        return False
+    tried = [task for task in slot.tasks if is_made_during(last, service, task)]
+    return bool(tried) and has_ended_by_itself(tried[-1]) and not should_restart(tried[-1], last.completed_at)
 
 
 def _advance(situation: Situation, service: Service, status: UpdateStatus) -> Plan:

@@ -7,7 +7,16 @@ import pytest
 from orchestrator.control import rolling_update
 from orchestrator.control.rolling_update import STEPS, Phase
 from orchestrator.model.node import Availability
-from orchestrator.model.service import PortConfig, PublishMode, ServiceMode, UpdateConfig, UpdateOrder, UpdateState
+from orchestrator.model.service import (
+    DEFAULT_RESTART_DELAY_S,
+    FailureAction,
+    PortConfig,
+    PublishMode,
+    ServiceMode,
+    UpdateConfig,
+    UpdateOrder,
+    UpdateState,
+)
 from orchestrator.model.task import EndpointState, TaskState
 from orchestrator.state.actions import RollbackService, UpdateNodeSpec, UpdateService
 from tests.builders import Scene, a_node
@@ -101,31 +110,53 @@ def test_an_update_back_to_what_ran_before_leaves_alone_what_still_runs_it() -> 
     assert [rollout.named(slot).id for slot in (2, 3)] == untouched
 
 
+def images(rollout: Rollout) -> list[str]:
+    """What runs on each node."""
+    live = [task for task in rollout.tasks() if task.is_live]
+    return [task.spec.container.image for task in sorted(live, key=lambda task: task.node_id)]
+
+
+def set_availability(rollout: Rollout, availability: Availability) -> None:
+    """Of the first node."""
+    node = rollout.scene.state.node("n1")
+    rollout.scene.apply(UpdateNodeSpec("n1", node.version, replace(node.spec, availability=availability)))
+    rollout.settle()
+
+
 @pytest.mark.parametrize("order", UpdateOrder)
 @pytest.mark.parametrize("parallelism", [0, 1, 2])
 def test_an_update_leaves_a_paused_node_out_until_it_takes_tasks_again(order: UpdateOrder, parallelism: int) -> None:
     rollout = Rollout(UpdateConfig(order=order, parallelism=parallelism, monitor=0.0), mode=ServiceMode.GLOBAL)
 
-    def images() -> list[str]:
-        live = [task for task in rollout.tasks() if task.is_live]
-        return [task.spec.container.image for task in sorted(live, key=lambda task: task.node_id)]
-
-    def set_availability(availability: Availability) -> None:
-        node = rollout.scene.state.node("n1")
-        rollout.scene.apply(UpdateNodeSpec("n1", node.version, replace(node.spec, availability=availability)))
-        rollout.settle()
-
-    set_availability(Availability.PAUSE)
+    set_availability(rollout, Availability.PAUSE)
     rollout.update()
     rollout.play()
     rollout.wait(1.0)
-    assert images() == ["web:1", "web:2", "web:2"]
+    assert images(rollout) == ["web:1", "web:2", "web:2"]
     assert state_of(rollout) is UpdateState.COMPLETED
 
-    set_availability(Availability.ACTIVE)
+    set_availability(rollout, Availability.ACTIVE)
     rollout.play()
     rollout.wait(1.0)
-    assert images() == ["web:2"] * 3
+    assert images(rollout) == ["web:2"] * 3
+    assert state_of(rollout) is UpdateState.COMPLETED
+
+
+def test_a_node_that_was_paused_after_a_failed_attempt_is_tried_again() -> None:
+    config = UpdateConfig(parallelism=0, order=UpdateOrder.START_FIRST, failure_action=FailureAction.CONTINUE)
+    rollout = Rollout(config, mode=ServiceMode.GLOBAL)
+    rollout.update()
+    (attempt,) = (task for task in rollout.tasks() if task.node_id == "n1" and task.spec.container.image == "web:2")
+    rollout.report(attempt, TaskState.FAILED)
+    set_availability(rollout, Availability.PAUSE)
+    rollout.play()
+    assert images(rollout) == ["web:1", "web:2", "web:2"]
+    assert state_of(rollout) is UpdateState.COMPLETED
+
+    set_availability(rollout, Availability.ACTIVE)
+    rollout.wait(DEFAULT_RESTART_DELAY_S)
+    rollout.play()
+    assert images(rollout) == ["web:2"] * 3
     assert state_of(rollout) is UpdateState.COMPLETED
 
 
