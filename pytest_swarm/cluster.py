@@ -23,7 +23,7 @@ from pytest_swarm.phases import Operation
 from pytest_swarm.progress import Progress
 from pytest_swarm.service import CONVERGE_SECONDS, Service
 from pytest_swarm.service_images import Archive, Source, as_archives, load_into_all
-from pytest_swarm.service_spec import Deployment, Healthcheck, Order, service_spec
+from pytest_swarm.service_spec import Deployment, EndpointMode, Healthcheck, Order, service_spec
 from pytest_swarm.submission import submit
 from pytest_swarm.trying import try_all
 from pytest_swarm.waiting import Done, NotYet, wait_until
@@ -152,6 +152,7 @@ class Cluster:
         constraints: Sequence[str] = (),
         healthcheck: Healthcheck | None = None,
         networks: Sequence[str] = (),
+        endpoint_mode: EndpointMode = "vip",
         timeout: float = CONVERGE_SECONDS,
     ) -> Service:
         """Create a service and wait until all replicas run.
@@ -176,6 +177,7 @@ class Cluster:
             constraints=constraints,
             healthcheck=healthcheck,
             networks=networks,
+            endpoint_mode=endpoint_mode,
         )
         spec = service_spec(deployment)
         created = self.api.create_service(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pytest_swarm.engines.base import PublishMode
 
 Order = Literal["stop-first", "start-first"]
+EndpointMode = Literal["vip", "dnsrr"]
 Spec = dict[str, Any]
 
 _NANOSECONDS = 1_000_000_000
@@ -45,6 +46,7 @@ class Deployment:
     constraints: Sequence[str] = ()
     healthcheck: Healthcheck | None = None
     networks: Sequence[str] = ()
+    endpoint_mode: EndpointMode = "vip"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,10 @@ def service_spec(deployment: Deployment) -> Spec:
         },
         "Mode": {"Replicated": {"Replicas": deployment.replicas}},
         "UpdateConfig": _update_config(deployment),
-        "EndpointSpec": {"Ports": [_port(deployment, *pair) for pair in deployment.publish.items()]},
+        "EndpointSpec": {
+            "Mode": deployment.endpoint_mode,
+            "Ports": [_port(deployment, *pair) for pair in deployment.publish.items()],
+        },
     }
 
 

@@ -99,7 +99,14 @@ def test_a_specification_is_what_the_api_wants() -> None:
     assert spec["EndpointSpec"]["Ports"] == [
         {"Protocol": "tcp", "PublishedPort": 8080, "TargetPort": 80, "PublishMode": "ingress"}
     ]
+    assert spec["EndpointSpec"]["Mode"] == "vip"
     assert spec["Labels"] == {"swarm.drain": "off"}
+
+
+def test_a_service_can_do_without_a_virtual_address() -> None:
+    spec = service_spec(Deployment(image="web:1", name="web", endpoint_mode="dnsrr"))
+
+    assert spec["EndpointSpec"] == {"Mode": "dnsrr", "Ports": []}
 
 
 def test_changes_leave_the_original_alone() -> None:
