@@ -93,16 +93,36 @@ class DnsLedger:
     longest_gap: float
     changes: int
     """How often the set of addresses changed, over all watchers: a watch that saw no change proves nothing."""
+    last_change: float | None
+    """When the last watcher was first told what it was told to the end, in seconds since the epoch."""
+    shortest_warning: float | None
+    """The least time, in seconds, from the last answer that named a container to its end; negative if that came first.
+
+    None when no container that was named has ended.
+    """
     faults: tuple[Fault, ...]
+    by_watcher: Mapping[str, DnsLedger] = dataclasses.field(default_factory=dict)
+    """The same figures of each; empty in a watcher's own."""
 
     def explain(self, most: int = 20) -> str:
-        """Tell the figures, and the first faults one by one."""
-        head = (
+        """Tell the figures, in all and of each watcher, and the first faults one by one."""
+        watchers = (f"  {name}: {ledger.summary}" for name, ledger in sorted(self.by_watcher.items()))
+        return "\n".join([self.summary, *watchers, *(str(fault) for fault in self.faults[:most])])
+
+    @property
+    def summary(self) -> str:
+        """The figures in a line."""
+        return (
             f"{self.samples} answers, {self.stale_answers} stale for {self.stale_seconds:.3f} s, "
             f"{self.wrong_answers} wrong, {self.incomplete_answers} incomplete, "
-            f"{self.gaps} gaps (longest {self.longest_gap:.3f} s), {self.changes} changes"
+            f"{self.gaps} gaps (longest {self.longest_gap:.3f} s), {self.changes} changes, {self._warning}"
         )
-        return "\n".join([head, *(str(fault) for fault in self.faults[:most])])
+
+    @property
+    def _warning(self) -> str:
+        if self.shortest_warning is None:
+            return "no container ended"
+        return f"named until {self.shortest_warning:.3f} s before a container's end"
 
 
 def read_samples(watcher: str, text: str) -> tuple[Sample, ...]:
@@ -120,27 +140,56 @@ def balance(
     by_address: dict[str, list[Life]] = {}
     for life in lives:
         by_address.setdefault(life.address, []).append(life)
-    everything = [sample for group in by_watcher.values() for sample in group]
-    stale = [(sample, span, fault) for sample in everything for span, fault in _stale(sample, by_address)]
-    wrong = [fault for sample in everything for fault in _wrong(sample, by_address)]
     expected = tuple(serving)
-    incomplete = [fault for group in by_watcher.values() for fault in _incomplete(group, by_address, expected)]
-    gaps = [gap for group in by_watcher.values() for gap in _gaps(group, span)]
+    return _sum({watcher: _balance(group, by_address, expected, span) for watcher, group in by_watcher.items()})
+
+
+def _balance(
+    samples: Sequence[Sample], lives: Mapping[str, Sequence[Life]], serving: Sequence[Serving], span: Span
+) -> DnsLedger:
+    """The figures of one watcher, whose samples are in order."""
+    stale = [(sample, span, fault) for sample in samples for span, fault in _stale(sample, lives)]
+    wrong = [fault for sample in samples for fault in _wrong(sample, lives)]
+    incomplete = list(_incomplete(samples, lives, serving))
+    gaps = list(_gaps(samples, span))
+    changed = list(_changes(samples))
     return DnsLedger(
-        samples=len(everything),
-        stale_seconds=sum(
-            _covered([span for sample, span, _ in stale if sample.watcher == watcher]) for watcher in by_watcher
-        ),
+        samples=len(samples),
+        stale_seconds=_covered([span for _, span, _ in stale]),
         stale_answers=len({sample for sample, _, _ in stale}),
         wrong_answers=len({fault.sample for fault in wrong}),
         incomplete_answers=len({fault.sample for fault in incomplete}),
         gaps=len(gaps),
         longest_gap=max(gaps, default=0.0),
-        changes=sum(_changes(group) for group in by_watcher.values()),
-        faults=tuple(
-            sorted((*(fault for _, _, fault in stale), *wrong, *incomplete), key=lambda fault: fault.sample.asked)
-        ),
+        changes=len(changed),
+        last_change=max(changed, default=None),
+        shortest_warning=min(_warnings(samples, lives), default=None),
+        faults=_in_order([*(fault for _, _, fault in stale), *wrong, *incomplete]),
     )
+
+
+def _sum(by_watcher: Mapping[str, DnsLedger]) -> DnsLedger:
+    every = by_watcher.values()
+    return DnsLedger(
+        samples=sum(ledger.samples for ledger in every),
+        stale_seconds=sum(ledger.stale_seconds for ledger in every),
+        stale_answers=sum(ledger.stale_answers for ledger in every),
+        wrong_answers=sum(ledger.wrong_answers for ledger in every),
+        incomplete_answers=sum(ledger.incomplete_answers for ledger in every),
+        gaps=sum(ledger.gaps for ledger in every),
+        longest_gap=max((ledger.longest_gap for ledger in every), default=0.0),
+        changes=sum(ledger.changes for ledger in every),
+        last_change=max((ledger.last_change for ledger in every if ledger.last_change is not None), default=None),
+        shortest_warning=min(
+            (ledger.shortest_warning for ledger in every if ledger.shortest_warning is not None), default=None
+        ),
+        faults=_in_order([fault for ledger in every for fault in ledger.faults]),
+        by_watcher=by_watcher,
+    )
+
+
+def _in_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(sorted(faults, key=lambda fault: fault.sample.asked))
 
 
 def _samples(watcher: str, text: str) -> Iterator[Sample]:
@@ -152,7 +201,7 @@ def _samples(watcher: str, text: str) -> Iterator[Sample]:
             yield Sample(watcher, float(asked), float(answered), int(code), int(ttl), found)
 
 
-def _stale(sample: Sample, lives: dict[str, list[Life]]) -> Iterator[tuple[tuple[float, float], Fault]]:
+def _stale(sample: Sample, lives: Mapping[str, Sequence[Life]]) -> Iterator[tuple[tuple[float, float], Fault]]:
     """The spans in which the answer, as long as it may be used, names only containers that have stopped."""
     until = sample.answered + sample.ttl
     for address in sample.addresses:
@@ -166,7 +215,7 @@ def _stale(sample: Sample, lives: dict[str, list[Life]]) -> Iterator[tuple[tuple
             yield (max(stopped, sample.asked), until), Fault(sample, address, story)
 
 
-def _wrong(sample: Sample, lives: dict[str, list[Life]]) -> Iterator[Fault]:
+def _wrong(sample: Sample, lives: Mapping[str, Sequence[Life]]) -> Iterator[Fault]:
     for address in sample.addresses:
         known = lives.get(address, ())
         if not any(life.started <= sample.answered for life in known):
@@ -216,9 +265,27 @@ def _gaps(samples: Sequence[Sample], span: Span) -> Iterator[float]:
         yield ended - (last if begun is None else begun)
 
 
-def _changes(samples: Sequence[Sample]) -> int:
-    answers = [sample.addresses for sample in samples if sample.is_useful]
-    return sum(before != after for before, after in itertools.pairwise(answers))
+def _changes(samples: Sequence[Sample]) -> Iterator[float]:
+    """When the set of addresses was first told to be another one."""
+    useful = [sample for sample in samples if sample.is_useful]
+    for before, after in itertools.pairwise(useful):
+        if before.addresses != after.addresses:
+            yield after.answered
+
+
+def _warnings(samples: Sequence[Sample], lives: Mapping[str, Sequence[Life]]) -> Iterator[float]:
+    """Of each container that was named and has ended: seconds from the last answer that named it to its end."""
+    last: dict[str, list[float]] = {}
+    for sample in samples:
+        for address in sample.addresses:
+            last.setdefault(address, []).append(sample.answered)
+    for address, named in last.items():
+        for life in lives.get(address, ()):
+            # The address may have become another container's.
+            until = min((each.started for each in lives[address] if each.started > life.started), default=float("inf"))
+            own = [moment for moment in named if life.started <= moment < until]
+            if own and life.stopped is not None:
+                yield life.stopped - own[-1]
 
 
 def _covered(spans: Sequence[tuple[float, float]]) -> float:

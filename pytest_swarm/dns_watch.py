@@ -36,7 +36,7 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 
 class DnsWatch:
-    """One watch. Afterwards `ledger` has the figures and `samples` every answer."""
+    """One watch. Afterwards `ledger` has the figures, `samples` every answer and `lives` what they are held against."""
 
     def __init__(self, cluster: Cluster, service: Service, name: str, network: str, image: str) -> None:
         self.cluster = cluster
@@ -45,6 +45,7 @@ class DnsWatch:
         self.network = network
         self.image = image
         self.samples: tuple[Sample, ...] = ()
+        self.lives: tuple[Life, ...] = ()
         self._probe_id = ""
         self._began = 0.0
         self._ledger: DnsLedger | None = None
@@ -74,7 +75,8 @@ class DnsWatch:
                 time.sleep(LINGER_SECONDS)
                 span = Span(tuple(node.name for node in self.cluster.nodes), self._began, time.time())
                 self.samples = tuple(self._read_samples())
-                self._ledger = balance(self.samples, self._lives(), self._serving(), span)
+                self.lives = tuple(self._find_lives())
+                self._ledger = balance(self.samples, self.lives, self._serving(), span)
         finally:
             self._remove_probe()
 
@@ -90,7 +92,9 @@ class DnsWatch:
             "Networks": [{"Target": self.network}],
         }
         name = f"dns-watch-{time.monotonic_ns()}"
-        created = self.cluster.api.create_service(template, name=name, mode={"Global": {}})
+        # Nobody asks for the watchers: they need no virtual address.
+        endpoint = {"Mode": "dnsrr"}
+        created = self.cluster.api.create_service(template, name=name, mode={"Global": {}}, endpoint_spec=endpoint)
         return str(created["ID"])
 
     def _remove_probe(self) -> None:
@@ -123,7 +127,7 @@ class DnsWatch:
         for node_name, container in self._probes():
             yield from read_samples(node_name, container.logs(stdout=True, stderr=False).decode())
 
-    def _lives(self) -> Iterator[Life]:
+    def _find_lives(self) -> Iterator[Life]:
         """Of the service's containers, stopped ones too: the cluster keeps them as long as its task history."""
         for network_id, address in self._virtual_addresses():
             yield Life(address, f"the virtual address on {network_id}", 0.0)

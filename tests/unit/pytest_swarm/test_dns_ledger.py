@@ -34,6 +34,34 @@ def test_overlapping_stale_answers_count_once_per_watcher() -> None:
     assert balance(answers, LIVES).stale_seconds == pytest.approx(1.51 + 1.01)
 
 
+def test_a_watchers_own_figures_are_beside_those_of_all() -> None:
+    ledger = balance([sample(99.5, OLD), sample(80, OLD, watcher="n2")], LIVES)
+    assert {name: own.stale_answers for name, own in ledger.by_watcher.items()} == {"n1": 1, "n2": 0}
+    assert ledger.explain().splitlines()[1:3] == [
+        f"  {name}: {own.summary}" for name, own in sorted(ledger.by_watcher.items())
+    ]
+
+
+def test_a_warning_is_from_the_last_answer_that_named_a_container_to_its_end() -> None:
+    answers = [sample(80, OLD), sample(95, OLD), sample(99, NEW), sample(90, OLD, watcher="n2")]
+    assert balance(answers, LIVES).shortest_warning == pytest.approx(4.99)
+    late = balance([*answers, sample(100.2, OLD)], LIVES)
+    assert late.shortest_warning == pytest.approx(-0.21)
+    assert "named until -0.210 s before a container's end" in late.summary
+    # From then on it is another container's.
+    reused = balance([*answers, sample(130, OLD)], (*LIVES, Life(OLD, "web.2.next", 120.0)))
+    assert reused.shortest_warning == pytest.approx(4.99)
+    assert balance([sample(95, NEW)], LIVES).shortest_warning is None
+
+
+def test_the_last_change_is_when_the_last_watcher_was_told() -> None:
+    answers = [sample(80, OLD), sample(95, NEW), sample(96, NEW), sample(81, OLD, watcher="n2")]
+    ledger = balance([*answers, sample(97, OLD, NEW, watcher="n2")], LIVES)
+    assert ledger.changes == 2
+    assert ledger.last_change == pytest.approx(97.01)
+    assert balance([sample(80, OLD)], LIVES).last_change is None
+
+
 def test_an_address_given_to_another_container_is_not_stale() -> None:
     reused = (*LIVES, Life(OLD, "web.2.next", 100.2))
     assert balance([sample(101, OLD)], reused).stale_answers == 0
