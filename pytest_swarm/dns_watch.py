@@ -10,14 +10,16 @@ was answered last is too old to be used, then joins the answers with the lives o
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pytest_swarm.container_lives import ContainerLives, epoch
 from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, Serving, Span, balance, read_samples
+from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.submission import submit
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
@@ -30,9 +32,6 @@ START_SECONDS = 60.0
 LINGER_SECONDS = 1.5
 """Longer than the TTL of the cluster's answers."""
 _Filters = dict[str, str | list[str] | bool]
-_SERVICE_LABEL = "com.docker.swarm.service.id"
-_TASK_LABEL = "com.docker.swarm.task.name"
-_NEVER = "0001-01-01T00:00:00Z"
 
 
 class DnsWatch:
@@ -46,6 +45,8 @@ class DnsWatch:
         self.image = image
         self.samples: tuple[Sample, ...] = ()
         self.lives: tuple[Life, ...] = ()
+        self._containers = ContainerLives(cluster.nodes, service.id)
+        self._undo = contextlib.ExitStack()
         self._probe_id = ""
         self._began = 0.0
         self._ledger: DnsLedger | None = None
@@ -58,27 +59,26 @@ class DnsWatch:
         return self._ledger
 
     def __enter__(self) -> DnsWatch:
-        self._probe_id = self._create_probe()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._containers.stop)
+            self._containers.start()
+            self._probe_id = self._create_probe()
+            undo.callback(self._remove_probe)
             wait_until(self._all_answered, what=f"answers for {self.name} on every node", timeout=START_SECONDS)
-        except BaseException:
-            self._remove_probe()
-            raise
+            self._undo = undo.pop_all()
         self._began = time.time()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with self._undo:
             if kind is None:
                 time.sleep(LINGER_SECONDS)
                 span = Span(tuple(node.name for node in self.cluster.nodes), self._began, time.time())
                 self.samples = tuple(self._read_samples())
-                self.lives = tuple(self._find_lives())
+                self.lives = (*self._virtual_lives(), *self._containers.finish())
                 self._ledger = balance(self.samples, self.lives, self._serving(), span)
-        finally:
-            self._remove_probe()
 
     def _create_probe(self) -> str:
         source = (Path(__file__).parent / "dns_probe.py").read_text("utf-8")
@@ -108,7 +108,7 @@ class DnsWatch:
     def _probes(self) -> Iterator[tuple[str, Any]]:
         """(node name, container) of every watcher."""
         for node in self.cluster.nodes:
-            filters: _Filters = {"label": f"{_SERVICE_LABEL}={self._probe_id}"}
+            filters: _Filters = {"label": f"{SERVICE_LABEL}={self._probe_id}"}
             yield from (
                 (node.name, each)
                 for each in node.client.containers.list(all=True, filters=filters, ignore_removed=True)
@@ -127,19 +127,9 @@ class DnsWatch:
         for node_name, container in self._probes():
             yield from read_samples(node_name, container.logs(stdout=True, stderr=False).decode())
 
-    def _find_lives(self) -> Iterator[Life]:
-        """Of the service's containers, stopped ones too: the cluster keeps them as long as its task history."""
+    def _virtual_lives(self) -> Iterator[Life]:
         for network_id, address in self._virtual_addresses():
             yield Life(address, f"the virtual address on {network_id}", 0.0)
-        for node in self.cluster.nodes:
-            filters: _Filters = {"label": f"{_SERVICE_LABEL}={self.service.id}"}
-            for container in node.client.containers.list(all=True, filters=filters, ignore_removed=True):
-                state = container.attrs["State"]
-                stopped = None if state["Running"] else _epoch(state["FinishedAt"])
-                if state["StartedAt"] == _NEVER:
-                    continue
-                for address in _addresses(container.attrs):
-                    yield Life(address, container.labels[_TASK_LABEL], _epoch(state["StartedAt"]), stopped)
 
     def _virtual_addresses(self) -> list[tuple[str, str]]:
         """(network id, address) of each, when the name is one of the service's own."""
@@ -168,7 +158,7 @@ class DnsWatch:
         elif self._local_name.removeprefix("tasks.") in self._names(self.service.inspect()):
             for task in self.service.tasks():
                 if task["Status"]["State"] == "running" and task["DesiredState"] == "running":
-                    since = _epoch(task["Status"]["Timestamp"])
+                    since = epoch(task["Status"]["Timestamp"])
                     for address in _addresses_on(network, task):
                         yield Serving(address, f"{self.service.name}.{task.get('Slot')}.{task['ID']}", since)
 
@@ -177,19 +167,3 @@ def _addresses_on(network_id: str, task: Any) -> Iterator[str]:
     for attachment in task.get("NetworksAttachments") or ():
         if attachment["Network"]["ID"] == network_id:
             yield from (address.partition("/")[0] for address in attachment["Addresses"])
-
-
-def _addresses(attributes: Any) -> Iterator[str]:
-    """Every address the container was given; a stopped one has them only as its configuration."""
-    for endpoint in attributes["NetworkSettings"]["Networks"].values():
-        configured = (endpoint.get("IPAMConfig") or {}).get("IPv4Address")
-        address = configured or endpoint.get("IPAddress")
-        if address:
-            yield address
-
-
-def _epoch(text: str) -> float:
-    """Seconds of a time as the engine writes it, with nanoseconds."""
-    seconds, _, fraction = text.removesuffix("Z").partition(".")
-    moment = datetime.datetime.fromisoformat(seconds).replace(tzinfo=datetime.UTC)
-    return moment.timestamp() + float(f"0.{fraction or '0'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket as socket_module
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 API_TIMEOUT_SECONDS = 60
 # Docker 20.10, the first with private control groups for a container: without them nodes would share theirs.
 OLDEST_API = (1, 41)
+# What the engines of a swarm put on the container of a task.
+SERVICE_LABEL = "com.docker.swarm.service.id"
+TASK_LABEL = "com.docker.swarm.task.name"
 _UNIX_SCHEME = "http+unix://"
 # Nodes boot in threads.
 _ENVIRONMENT_LOCK = threading.Lock()
@@ -85,6 +89,14 @@ def connect_node(socket: Path) -> docker.DockerClient:
     client.api.get_adapter(client.api.base_url).close()
     client.api.mount(client.api.base_url, ClosingAdapter(f"{_UNIX_SCHEME}{socket}", timeout=API_TIMEOUT_SECONDS))
     return client
+
+
+def engine_errors() -> tuple[type[Exception], ...]:
+    """What docker-py lets through when an engine or a connection to it fails, or is closed while being read."""
+    from docker.errors import DockerException
+    from urllib3.exceptions import HTTPError
+
+    return (DockerException, HTTPError, OSError, ValueError, AttributeError, struct.error)
 
 
 def _probe(path: str) -> None:

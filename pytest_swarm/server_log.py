@@ -11,12 +11,12 @@ import dataclasses
 import functools
 import json
 import logging
-import struct
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_swarm.engine_client import SERVICE_LABEL, TASK_LABEL, engine_errors
 from pytest_swarm.ledger import FINISHED, RECEIVED, ServerEvent
 from pytest_swarm.node import Node
 
@@ -26,8 +26,6 @@ _POLL_SECONDS = 0.3
 # How long the end of a log may lag behind the end of the load.
 _TAIL_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
-_SERVICE_LABEL = "com.docker.swarm.service.id"
-_TASK_LABEL = "com.docker.swarm.task.name"
 _EVENTS = frozenset([RECEIVED, FINISHED])
 _RUNNING = frozenset(["running", "paused", "restarting"])
 _ENDED = frozenset(["exited", "dead"])
@@ -158,12 +156,12 @@ class LogCollector:
     def _containers(self, node: Node) -> list[_Container]:
         if node.is_down:  # it would keep us waiting; what it wrote before was read as it came
             return []
-        filters = {"label": f"{_SERVICE_LABEL}={self._service_id}"}
+        filters = {"label": f"{SERVICE_LABEL}={self._service_id}"}
         listing: list[Mapping[str, Any]] = []
         with self._noting(f"the containers of {node.name}"):
             listing = node.client.api.containers(all=True, filters=filters)
         return [
-            _Container(node, each["Id"], each["State"], str(each["Labels"].get(_TASK_LABEL, ""))) for each in listing
+            _Container(node, each["Id"], each["State"], str(each["Labels"].get(TASK_LABEL, ""))) for each in listing
         ]
 
     def _follow(self, container: _Container) -> None:
@@ -183,7 +181,7 @@ class LogCollector:
     def _read_stream(self, stream: _Stream) -> None:
         try:
             self._read(stream.chunks, stream.container)
-        except _engine_errors() as error:
+        except engine_errors() as error:
             if not stream.given_up:
                 self._note(stream.container.log_name, error)
         finally:
@@ -229,7 +227,7 @@ class LogCollector:
 
         try:
             yield
-        except _engine_errors() as error:
+        except engine_errors() as error:
             if not (may_be_gone and isinstance(error, NotFound)):
                 self._note(what, error)
         else:
@@ -256,11 +254,3 @@ class LogCollector:
         events = [event for event in parsed if event is not None]
         with self._lock:
             self._events.update(dict.fromkeys(events))
-
-
-def _engine_errors() -> tuple[type[Exception], ...]:
-    """What docker-py lets through when an engine or a connection to it fails, or is closed while being read."""
-    from docker.errors import DockerException
-    from urllib3.exceptions import HTTPError
-
-    return (DockerException, HTTPError, OSError, ValueError, AttributeError, struct.error)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from pytest_swarm.conditions import ROLLED_BACK, UPDATED, nodes_down, service_converged
+from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.observer import TaskObserver, Transition, replacements
 from pytest_swarm.phases import Operation
 from pytest_swarm.service_spec import Deployment, Spec, image_of, with_forced_update, with_image, with_replicas
@@ -197,7 +198,7 @@ class Service:
             create_api_error_from_http_exception(error)
 
     def _containers_gone(self) -> Done[None] | NotYet:
-        filters = {"label": f"com.docker.swarm.service.id={self.id}"}
+        filters = {"label": f"{SERVICE_LABEL}={self.id}"}
         for node in self.cluster.nodes:
             if node.is_down:
                 continue

@@ -37,6 +37,21 @@ def test_no_answer_is_stale_over_a_rolling_update_of_ten_tasks(
     assert ledger.gaps == 0, ledger.explain()
 
 
+def test_names_are_right_while_tasks_are_scaled_away(
+    swarm: Cluster, webnet: str, deploy: Callable[..., Service]
+) -> None:
+    """Also to the watch, when the containers themselves are gone by its end."""
+    web = deploy(replicas=6, networks=[webnet], publish={}, endpoint_mode="dnsrr")
+
+    with swarm.dns(web, network=webnet) as watch:
+        web.scale(3)
+
+    ledger = watch.ledger
+    assert ledger.changes >= len(swarm.nodes), ledger.explain()
+    assert (ledger.stale_seconds, ledger.faults, ledger.gaps) == (0, (), 0), ledger.explain()
+    assert ledger.shortest_warning is not None, "the watch must have seen the containers end"
+
+
 def test_without_withdrawal_the_watch_sees_stale_answers(
     swarm: Cluster, webnet: str, deploy: Callable[..., Service]
 ) -> None:
