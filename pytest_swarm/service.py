@@ -171,25 +171,25 @@ class Service:
         return operation
 
     def _put(self, change: Callable[[Spec], Spec], current: Spec) -> None:
-        spec = change(current["Spec"])
-        self.cluster.api.update_service(
-            self.id,
-            current["Version"]["Index"],
-            task_template=spec["TaskTemplate"],
-            mode=spec["Mode"],
-            fetch_current_spec=True,
-        )
+        self._post(change(current["Spec"]), current)
 
     def _ask_to_roll_back(self, current: Spec) -> None:
+        self._post(current["Spec"], current, rollback="previous")
+
+    def _post(self, spec: Spec, current: Spec, **parameters: str) -> None:
+        """Send the specification as it is, as `docker service update` does.
+
+        docker-py completes it with the defaults first, which Docker's swarm mode takes for a change of every task: a
+        service that is only scaled has all its tasks replaced.
+        """
         from docker.errors import create_api_error_from_http_exception
         from requests import HTTPError
 
         api = self.cluster.api
-        # docker-py knows no such parameter of the request.
         answer = api.post(
             f"{api.base_url}/v{api.api_version}/services/{self.id}/update",
-            params={"version": current["Version"]["Index"], "rollback": "previous"},
-            json=current["Spec"],
+            params={"version": current["Version"]["Index"], **parameters},
+            json=spec,
             timeout=api.timeout,
         )
         try:

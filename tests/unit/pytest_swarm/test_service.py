@@ -23,10 +23,13 @@ REFUSED = APIError("400", explanation="invalid mount config")
 class Manager:
     """A manager that answers changes of its one service with these errors first."""
 
+    base_url, api_version, timeout = "http://manager", "1.45", 60.0
+
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.changes = 0
         self.image = "web:1"
+        self.sent: dict[str, Any] = {}
 
     def inspect_service(self, identity: str) -> dict[str, Any]:
         return {
@@ -42,9 +45,13 @@ class Manager:
     def tasks(self, filters: dict[str, str]) -> list[dict[str, Any]]:
         return []
 
-    def update_service(self, identity: str, version: int, *, task_template: dict[str, Any], **others: Any) -> None:
+    def post(self, url: str, *, params: dict[str, Any], json: dict[str, Any], timeout: float) -> SimpleNamespace:
+        assert url == "http://manager/v1.45/services/service/update"
+        assert params["version"] == 7
         self._change()
-        self.image = task_template["ContainerSpec"]["Image"]
+        self.sent = json
+        self.image = json["TaskTemplate"]["ContainerSpec"]["Image"]
+        return SimpleNamespace(raise_for_status=lambda: None)
 
     def remove_service(self, identity: str) -> None:
         self._change()
@@ -80,6 +87,15 @@ def test_a_change_that_is_refused_is_not_tried_again() -> None:
         service_of(manager).scale(0)
 
     assert manager.changes == 0
+
+
+def test_nothing_is_sent_that_was_not_asked_for() -> None:
+    """A default that is filled in would be a change of every task to Docker's swarm mode."""
+    manager = Manager()
+
+    service_of(manager).scale(0)
+
+    assert manager.sent == manager.inspect_service("service")["Spec"]
 
 
 def test_two_versions_have_to_answer_only_where_the_image_was_another() -> None:
