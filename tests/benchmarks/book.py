@@ -27,7 +27,7 @@ class Book:
         self.written: list[Mapping[str, Any]] = []
 
     def add(self, table: str, row: Mapping[str, Any]) -> None:
-        """Append a row of that table: "matrix", "costs" or "faults"."""
+        """Append a row of that table: "matrix", "costs", "faults" or "names"."""
         self.written.append({"table": table, **row})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:

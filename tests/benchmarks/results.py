@@ -100,6 +100,39 @@ def fault_table(rows: Sequence[Row]) -> list[dict[str, str]]:
 _MOMENTS = {"noticed s": "noticed", "left out s": "left_out", "made good s": "made_good", "longest gap s": "gap"}
 
 
+def names_table(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """A line for each change and engine: what the watchers of all nodes were told, in one run."""
+    by_change: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["table"] == "names":
+            by_change[row["change"], row["engine"]].append(row)
+    return [
+        {
+            "change": change,
+            "engine": engine,
+            "runs": str(len(runs)),
+            "answers": f"{sum(run['samples'] for run in runs)}",
+            **{
+                head: spread([run[key] for run in runs if run[key] is not None], form)
+                for head, (key, form) in _NAMES.items()
+            },
+        }
+        for (change, engine), runs in by_change.items()
+    ]
+
+
+_NAMES = {
+    "TTL s": ("ttl", "{:g}"),
+    "stale": ("stale_answers", "{:g}"),
+    "stale s": ("stale_seconds", "{:.2f}"),
+    "wrong": ("wrong_answers", "{:g}"),
+    "incomplete": ("incomplete_answers", "{:g}"),
+    "longest gap s": ("longest_gap", "{:.2f}"),
+    "warning s": ("shortest_warning", "{:.2f}"),
+    "settled s": ("settled", "{:.2f}"),
+}
+
+
 def spread(values: Sequence[float], form: str) -> str:
     """One value as it is, several as "min/median/max"."""
     if not values:
@@ -158,6 +191,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         *(f"- {line}" for line in reasons(rows)),
         "",
         *_faults_section(fault_table(rows)),
+        *_names_section(names_table(rows)),
         "## The cost",
         "",
         "`ratio` is ours to Docker's, by the medians: of seconds and memory less is better, of rates more.",
@@ -175,6 +209,22 @@ def _faults_section(lines: Sequence[Mapping[str, str]]) -> list[str]:
         "",
         "`noticed` is when the managers hold the node for down, or have a new leader; `left out` when no other node's",
         "mesh leads to it any more; `made good` when all replicas run on what is left.",
+        "",
+        tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True),
+        "",
+    ]
+
+
+def _names_section(lines: Sequence[Mapping[str, str]]) -> list[str]:
+    if not lines:
+        return []
+    return [
+        "## What tasks are told",
+        "",
+        "A task on every node asks for the service's tasks twenty times a second. `stale` are answers that, within",
+        "their TTL, named a container that had ended; `warning` is the least time from the last answer that named a",
+        "container to its end; `settled` is from the change's beginning until every node is told what it is told from",
+        "then on.",
         "",
         tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True),
         "",

@@ -17,6 +17,7 @@ from tests.benchmarks.results import (
     main,
     markdown,
     matrix_table,
+    names_table,
     reasons,
     spread,
 )
@@ -55,6 +56,21 @@ FAULT: dict[str, Any] = {
     "valid": True,
     "note": "",
 }
+NAMES: dict[str, Any] = {
+    "table": "names",
+    "engine": "docker",
+    "change": "scale 6 to 3",
+    "ttl": 600,
+    "settled": 1.26,
+    "samples": 400,
+    "stale_seconds": 2400.0,
+    "stale_answers": 90,
+    "wrong_answers": 0,
+    "incomplete_answers": 0,
+    "gaps": 0,
+    "longest_gap": 0.0,
+    "shortest_warning": -0.05,
+}
 ROWS = [
     CELL,
     {**CELL, "engine": "docker", "lost": 8, "classes": {"refused": 5, "reset": 3}},
@@ -78,6 +94,7 @@ ROWS = [
     {"table": "costs", "engine": "docker", "measure": "boot", "unit": "s", "values": [2.5], "remark": ""},
     {"table": "costs", "engine": "orchestrator", "measure": "mesh", "unit": "per s", "values": [900.0], "remark": ""},
     FAULT,
+    NAMES,
 ]
 
 
@@ -113,6 +130,14 @@ def test_a_fault_is_a_line_for_each_engine() -> None:
     assert (docker["left out s"], docker["invalid"]) == ("-", "1")
 
 
+def test_what_tasks_are_told_is_a_line_for_each_engine() -> None:
+    ours = {**NAMES, "engine": "orchestrator", "shortest_warning": None}
+    docker, other = names_table([*ROWS, ours, {**NAMES, "stale_answers": 92, "samples": 500}])
+    assert (docker["engine"], docker["runs"], docker["answers"]) == ("docker", "2", "900")
+    assert (docker["TTL s"], docker["stale"], docker["warning s"]) == ("600", "90/91/92", "-0.05")
+    assert (other["engine"], other["warning s"]) == ("orchestrator", "-")
+
+
 @pytest.mark.parametrize(("values", "text"), [([], "-"), ([2, 2], "2"), ([3, 1, 2], "1/2/3")])
 def test_several_values_are_a_spread(values: list[float], text: str) -> None:
     assert spread(values, "{:g}") == text
@@ -127,6 +152,7 @@ def test_the_results_keep_to_their_schema_and_the_text_leaves_no_row_out() -> No
     assert "8/9/12 of 500" in text
     assert "- docker, scale up: no port is free" in text
     assert "| worker killed | orchestrator | 1 " in text
+    assert "| scale 6 to 3 | docker   | 1 " in text
 
 
 def test_a_run_is_rendered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
