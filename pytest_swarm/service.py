@@ -12,7 +12,7 @@ from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.observer import TaskObserver, Transition, replacements
 from pytest_swarm.phases import Operation
 from pytest_swarm.service_spec import Deployment, Spec, image_of, with_forced_update, with_image, with_replicas
-from pytest_swarm.submission import submit
+from pytest_swarm.submission import send_spec, submit
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
 if TYPE_CHECKING:
@@ -171,31 +171,10 @@ class Service:
         return operation
 
     def _put(self, change: Callable[[Spec], Spec], current: Spec) -> None:
-        self._post(change(current["Spec"]), current)
+        send_spec(self.cluster.api, self.id, change(current["Spec"]), current["Version"]["Index"])
 
     def _ask_to_roll_back(self, current: Spec) -> None:
-        self._post(current["Spec"], current, rollback="previous")
-
-    def _post(self, spec: Spec, current: Spec, **parameters: str) -> None:
-        """Send the specification as it is, as `docker service update` does.
-
-        docker-py completes it with the defaults first, which Docker's swarm mode takes for a change of every task: a
-        service that is only scaled has all its tasks replaced.
-        """
-        from docker.errors import create_api_error_from_http_exception
-        from requests import HTTPError
-
-        api = self.cluster.api
-        answer = api.post(
-            f"{api.base_url}/v{api.api_version}/services/{self.id}/update",
-            params={"version": current["Version"]["Index"], **parameters},
-            json=spec,
-            timeout=api.timeout,
-        )
-        try:
-            answer.raise_for_status()
-        except HTTPError as error:
-            create_api_error_from_http_exception(error)
+        send_spec(self.cluster.api, self.id, current["Spec"], current["Version"]["Index"], rollback="previous")
 
     def _containers_gone(self) -> Done[None] | NotYet:
         filters = {"label": f"{SERVICE_LABEL}={self.id}"}

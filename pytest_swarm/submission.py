@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from pytest_swarm.waiting import Done, NotYet, wait_until
 
@@ -31,3 +31,26 @@ def submit(request: Callable[[], T], *, what: str, timeout: float) -> T:
             return NotYet(str(error))
 
     return wait_until(attempt, what=f"{what} to be accepted", timeout=timeout)
+
+
+def send_spec(api: Any, service_id: str, spec: Mapping[str, Any], version: int, **parameters: str) -> None:
+    """Give a service this specification just as it is, as `docker service update` does. `api` is docker-py's.
+
+    docker-py's `update_service` completes it with the defaults first, which Docker's swarm mode takes for a change of
+    every task: a service that is only scaled has all its tasks replaced. `parameters` are further ones of the request.
+
+    Raises docker.errors.APIError.
+    """
+    from docker.errors import create_api_error_from_http_exception
+    from requests import HTTPError
+
+    answer = api.post(
+        f"{api.base_url}/v{api.api_version}/services/{service_id}/update",
+        params={"version": version, **parameters},
+        json=spec,
+        timeout=api.timeout,
+    )
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)

@@ -39,3 +39,9 @@ class Book:
 def book_of(config: pytest.Config) -> Book:
     """The book of this session: in its report folder."""
     return Book(session_of(config).options.report_dir or DEFAULT_DIRECTORY)
+
+
+def print_past_capture(config: pytest.Config, text: str) -> None:
+    """Print at once, whatever pytest captures: a benchmark's table is its answer."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("\n" + text)  # noqa: T201

@@ -133,6 +133,11 @@ _NAMES = {
 }
 
 
+def table_of(lines: Sequence[Mapping[str, str]]) -> str:
+    """The lines as a Markdown table."""
+    return tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True)
+
+
 def spread(values: Sequence[float], form: str) -> str:
     """One value as it is, several as "min/median/max"."""
     if not values:
@@ -186,49 +191,37 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         "## The correctness matrix",
         "",
-        tabulate(matrix_table(rows), headers="keys", tablefmt="github", disable_numparse=True),
+        table_of(matrix_table(rows)),
         "",
         *(f"- {line}" for line in reasons(rows)),
         "",
-        *_faults_section(fault_table(rows)),
-        *_names_section(names_table(rows)),
+        *_section("When things break", _FAULTS_EXPLAINED, fault_table(rows)),
+        *_section("What tasks are told", _NAMES_EXPLAINED, names_table(rows)),
         "## The cost",
         "",
         "`ratio` is ours to Docker's, by the medians: of seconds and memory less is better, of rates more.",
         "",
-        tabulate(cost_table(rows), headers="keys", tablefmt="github", disable_numparse=True),
+        table_of(cost_table(rows)),
     ]
     return "\n".join(text) + "\n"
 
 
-def _faults_section(lines: Sequence[Mapping[str, str]]) -> list[str]:
+def _section(title: str, explained: str, lines: Sequence[Mapping[str, str]]) -> list[str]:
+    """A heading, what its figures mean, and their table; nothing at all when the run measured none."""
     if not lines:
         return []
-    return [
-        "## When things break",
-        "",
-        "`noticed` is when the managers hold the node for down, or have a new leader; `left out` when no other node's",
-        "mesh leads to it any more; `made good` when all replicas run on what is left.",
-        "",
-        tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True),
-        "",
-    ]
+    return [f"## {title}", "", explained, "", table_of(lines), ""]
 
 
-def _names_section(lines: Sequence[Mapping[str, str]]) -> list[str]:
-    if not lines:
-        return []
-    return [
-        "## What tasks are told",
-        "",
-        "A task on every node asks for the service's tasks twenty times a second. `stale` are answers that, within",
-        "their TTL, named a container that had ended; `warning` is the least time from the last answer that named a",
-        "container to its end; `settled` is from the change's beginning until every node is told what it is told from",
-        "then on.",
-        "",
-        tabulate(lines, headers="keys", tablefmt="github", disable_numparse=True),
-        "",
-    ]
+_FAULTS_EXPLAINED = """\
+`noticed` is when the managers hold the node for down, or have a new leader; `left out` when no other node's
+mesh leads to it any more; `made good` when all replicas run on what is left."""
+
+_NAMES_EXPLAINED = """\
+A task on every node asks for the service's tasks twenty times a second. `stale` are answers that, within
+their TTL, named a container that had ended; `warning` is the least time from the last answer that named a
+container to its end; `settled` is from the change's beginning until every node is told what it is told from
+then on."""
 
 
 def heat_map(rows: Sequence[Row]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from tests.benchmarks.book import print_past_capture
 from tests.consistency.cluster_target import ClusterTarget
 from tests.consistency.live_run import LiveRun
 from tests.consistency.nemesis import Part
@@ -26,9 +27,7 @@ def reports(request: pytest.FixtureRequest) -> Iterator[list[Report]]:
     """Printed as a table after the last seed."""
     made: list[Report] = []
     yield made
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print("\n" + table(made))  # noqa: T201
+    print_past_capture(request.config, table(made))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -16,6 +16,8 @@ import pytest
 
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.node import Node
+from pytest_swarm.service_spec import Spec, with_image, with_replicas
+from pytest_swarm.submission import send_spec, submit
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.benchmarks.book import Book
 from tests.cluster.conftest import COMMAND, IMAGE
@@ -61,11 +63,11 @@ def test_changes(swarm: Cluster, note: Callable[..., None]) -> None:
             seconds.setdefault("create 3 replicas", []).append(until_running(swarm, service_id, 3, began))
             for replicas in (10, 3):
                 began = time.monotonic()
-                change(swarm, service_id, mode=mode(replicas))
+                change(swarm, service_id, partial(with_replicas, replicas=replicas))
                 name = f"scale {13 - replicas} to {replicas}"
                 seconds.setdefault(name, []).append(until_running(swarm, service_id, replicas, began))
             began = time.monotonic()
-            change(swarm, service_id, task_template=template(2), mode=mode(3))
+            change(swarm, service_id, partial(with_image, image=f"{IMAGE}:2"))
             seconds.setdefault("update 3 replicas, one by one", []).append(
                 until_running(swarm, service_id, 3, began, image=f"{IMAGE}:2")
             )
@@ -91,21 +93,14 @@ def mode(replicas: int) -> dict[str, Any]:
     return {"Replicated": {"Replicas": replicas}}
 
 
-def change(swarm: Cluster, service_id: str, **changes: Any) -> None:
-    """Change a service, keeping what is not named; the cluster itself may have written to it in between."""
-    from docker.errors import APIError
+def change(swarm: Cluster, service_id: str, changed: Callable[[Spec], Spec]) -> None:
+    """Change a service; the cluster itself may have written to it in between."""
 
-    def attempt() -> Done[None] | NotYet:
-        version = swarm.api.inspect_service(service_id)["Version"]["Index"]
-        try:
-            swarm.api.update_service(service_id, version, fetch_current_spec=True, **changes)
-        except APIError as error:
-            if "out of sequence" not in str(error.explanation):
-                raise
-            return NotYet(str(error.explanation))
-        return Done(None)
+    def attempt() -> None:
+        current = swarm.api.inspect_service(service_id)
+        send_spec(swarm.api, service_id, changed(current["Spec"]), current["Version"]["Index"])
 
-    wait_until(attempt, what="the change", timeout=GIVE_UP_SECONDS, interval=POLL_SECONDS)
+    submit(attempt, what="the change", timeout=GIVE_UP_SECONDS)
 
 
 def until_running(swarm: Cluster, service_id: str, replicas: int, began: float, image: str = "") -> float:

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tabulate import tabulate
 
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.fault import Fault
@@ -28,8 +27,8 @@ from pytest_swarm.load_settings import Targets
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
-from tests.benchmarks.book import Book
-from tests.benchmarks.results import fault_table
+from tests.benchmarks.book import Book, print_past_capture
+from tests.benchmarks.results import fault_table, table_of
 from tests.cluster.conftest import COMMAND, IMAGE, swarm_images
 from tests.cluster.faults.tasks import mesh_addresses, mesh_rules
 
@@ -63,9 +62,7 @@ class Watched:
 def table(request: pytest.FixtureRequest, book: Book) -> Iterator[None]:
     """Printed after the last run."""
     yield
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print("\n" + tabulate(fault_table(book.written), headers="keys", disable_numparse=True))  # noqa: T201
+    print_past_capture(request.config, table_of(fault_table(book.written)))
 
 
 @contextlib.contextmanager

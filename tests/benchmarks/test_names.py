@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from tabulate import tabulate
 
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.dns_ledger import DnsLedger, Sample, balance
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
-from tests.benchmarks.book import Book
-from tests.benchmarks.results import names_table
+from tests.benchmarks.book import Book, print_past_capture
+from tests.benchmarks.results import names_table, table_of
 from tests.cluster.conftest import IMAGE, overlay_network
 
 pytestmark = [
@@ -54,9 +53,7 @@ def web(deploy: Deploy, webnet: str) -> Callable[..., Service]:
 def table(request: pytest.FixtureRequest, book: Book) -> Iterator[None]:
     """Printed after the last run."""
     yield
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print("\n" + tabulate(names_table(book.written), headers="keys", disable_numparse=True))  # noqa: T201
+    print_past_capture(request.config, table_of(names_table(book.written)))
 
 
 def write_down(book: Book, swarm: Cluster, change: str, ledger: DnsLedger, ttl: int, began: float) -> None:

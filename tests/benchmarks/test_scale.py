@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tabulate import tabulate
 
 from orchestrator.control.loop import Reconciler
 from orchestrator.model.service import Service
 from orchestrator.model.task import TaskState, TaskStatus
 from orchestrator.state.actions import Action, ReportTaskStatus, UpdateService
 from pytest_swarm.session import session_of
-from tests.benchmarks.book import DEFAULT_DIRECTORY
+from tests.benchmarks.book import DEFAULT_DIRECTORY, print_past_capture
+from tests.benchmarks.results import table_of
 from tests.builders import Scene, a_node, a_spec
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
@@ -58,11 +58,11 @@ def rows(request: pytest.FixtureRequest) -> Iterator[list[Measured]]:
     """Printed as a table after the largest size, and written to the report folder."""
     made: list[Measured] = []
     yield made
-    table = tabulate(
+    table = table_of(
         [
             {
-                "nodes": row.nodes,
-                "tasks": row.tasks,
+                "nodes": f"{row.nodes}",
+                "tasks": f"{row.tasks}",
                 "placements/s": f"{row.placements_per_second:.0f}",
                 "one changed service ms": f"{1000 * row.change:.2f}",
                 "one report ms": f"{1000 * row.report:.2f}",
@@ -70,16 +70,12 @@ def rows(request: pytest.FixtureRequest) -> Iterator[list[Measured]]:
                 "bytes/task": f"{row.bytes_per_task:.0f}",
             }
             for row in made
-        ],
-        headers="keys",
-        tablefmt="github",
+        ]
     )
     directory: Path = session_of(request.config).options.report_dir or DEFAULT_DIRECTORY
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "scale.json").write_text(json.dumps([dataclasses.asdict(row) for row in made], indent=1) + "\n")
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print("\n" + table)  # noqa: T201
+    print_past_capture(request.config, table)
 
 
 @pytest.mark.parametrize("nodes", SIZES)
