@@ -27,7 +27,7 @@ known best where the task runs, by its sockets (`connections_rules`).
 When its task has ended, no flow stays (`FlowTable.follow`). A connection that was cut off waits in the tracking table
 for an acknowledgement that nobody is there to send, LAST_ACK, and a client that comes by the same address and port in
 that half minute, a new one on the same host say, would be sent where nobody answers. Without the entry the client's
-next packet on the old connection is answered with a reset.
+next packet on the old connection is answered with a reset (`ingress_rules`).
 
 UDP has no end. An answered flow is forgotten at once, so that the next datagram goes to a live endpoint. One without
 an answer is given some seconds to get it, and counts as open.

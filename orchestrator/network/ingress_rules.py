@@ -18,6 +18,9 @@ Why the rules look as they do (kernel sources: net/netfilter/nf_tables_api.c, nf
   do not listen on the new one.
 * A service without an endpoint refuses: a reset or "port unreachable" at once, as in swarm mode. Refusing before the
   connection is tracked leaves nothing behind that could hold the client's source port to "nowhere".
+* Of TCP only what begins a connection is balanced, as IPVS does. A packet from the middle of a connection whose task
+  has ended is answered with a reset right here. Led to another task it might meet the remains of an older connection
+  by the same addresses and ports, TIME_WAIT, which acknowledge and never reset: the client would wait for ever.
 
 A virtual address is an address of every node's own bridge on the network (`virtual_addresses`), so each node balances
 what its own tasks ask of it, and only that:
@@ -54,6 +57,8 @@ _SNAT_PRIORITY = 100 - _BEFORE_DOCKER
 _FILTER_BEFORE_DOCKER = -_BEFORE_DOCKER
 _PROTOCOLS = ("tcp", "udp")
 """What virtual addresses are balanced for, whatever the port."""
+_BEGINS = {"tcp": " tcp flags & (fin | syn | rst | ack) == syn", "udp": ""}
+"""What of a protocol begins a connection, as far as its packets tell."""
 _IS_OURS = f"ct mark & {MARK_MASK:#010x} == {MARK:#010x}"
 _IS_NOT_OURS = f"ct mark & {MARK_MASK:#010x} != {MARK:#010x}"
 
@@ -142,7 +147,7 @@ def ingress_script(configuration: NetworkConfiguration) -> str:
             shares = [(address, f"{address}:{target}") for address, target in targets if target is not None]
             if shares:
                 balanced += _balance(f"{port.protocol} dport {port.published_port}", port.protocol, shares)
-            else:
+            if not shares or _BEGINS[port.protocol]:
                 refused.append(_refuse(port))
     addresses = virtual_addresses(configuration)
     return _TEMPLATE % {
@@ -176,7 +181,7 @@ def virtual_addresses(configuration: NetworkConfiguration) -> tuple[tuple[str, s
 def _balance(match: str, protocol: str, shares: list[Share]) -> list[str]:
     remaining = range(len(shares), 0, -1)
     return [
-        f"{match} jump {{",
+        f"{match}{_BEGINS[protocol]} jump {{",
         *(_share(share, protocol, one_in) for share, one_in in zip(shares, remaining, strict=True)),
         "}",
     ]

@@ -224,6 +224,22 @@ def test_a_connection_to_a_task_that_has_ended_is_reset_when_it_is_used(cluster:
             client.recv(16)
 
 
+@pytest.mark.parametrize("namespace", ["client", "node"])
+def test_it_is_reset_though_the_same_ports_were_used_with_the_next_task_before(cluster: Rig, namespace: str) -> None:
+    """That task's kernel keeps the older connection in TIME_WAIT, and would acknowledge whatever comes for it."""
+    node, (old, new, *_) = cluster.nodes[0], cluster.tasks
+    source = cluster.client if namespace == "client" else node.name
+    node.apply(cluster.configuration(node, [new]))
+    assert ask(source, node.address, 24000) == "t1"
+    assert ":24000" in run("ip", "netns", "exec", new.namespace, "ss", "-Htan", "state", "time-wait")
+    node.apply(cluster.configuration(node, [old]))
+    with connect(source, node.address, 24000) as client, cluster.unplugged(old.namespace):
+        node.apply(cluster.configuration(node, [new]))
+        client.sendall(b"who")
+        with pytest.raises(ConnectionResetError):
+            client.recv(16)
+
+
 def test_datagrams_of_one_socket_move_to_a_live_endpoint(cluster: Rig) -> None:
     node, (old, new, *_) = cluster.nodes[0], cluster.tasks
     node.apply(cluster.configuration(node, [old]))

@@ -271,6 +271,27 @@ def test_a_connection_by_the_virtual_address_outlives_its_withdrawal_and_counts(
     assert node.flows(withdrawn) == {}
 
 
+def test_a_connection_to_a_task_that_has_ended_is_reset_when_it_is_used(networks: Networks) -> None:
+    """Though the next task's kernel keeps an older connection by the same ports in TIME_WAIT."""
+    node, (old, _, new) = networks.rig.nodes[1], networks.members[FRONT]
+    client = networks.members[FRONT][1].namespace
+
+    def connect() -> socket.socket:
+        return socket.create_connection((VIRTUAL[FRONT], TARGET_PORT), CONNECT_S, source_address=("", 24000))
+
+    node.apply(networks.configuration(node, {FRONT: [new]}))
+    with in_namespace(client, connect) as before:
+        before.sendall(b"who")
+        assert (before.recv(16), before.recv(16)) == (b"fro2", b"")
+    assert ":24000" in run("ip", "netns", "exec", new.namespace, "ss", "-Htan", "state", "time-wait")
+    node.apply(networks.configuration(node, {FRONT: [old]}))
+    with in_namespace(client, connect) as held, networks.rig.unplugged(old.namespace):
+        node.apply(networks.configuration(node, {FRONT: [new]}))
+        held.sendall(b"who")
+        with pytest.raises(ConnectionResetError):
+            held.recv(16)
+
+
 def test_datagrams_of_one_socket_move_to_a_live_task(networks: Networks) -> None:
     node, (old, new, _) = networks.rig.nodes[2], networks.members[FRONT]
     namespace = networks.members[FRONT][2].namespace

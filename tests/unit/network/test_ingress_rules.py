@@ -10,6 +10,8 @@ from orchestrator.model.network import AttachedNetwork, BalancedService, Endpoin
 from orchestrator.model.service import PortConfig, PublishMode
 from orchestrator.network.ingress_rules import MARK, MARK_MASK, endpoint_mark, ingress_script, virtual_addresses
 
+BEGINS = "tcp flags & (fin | syn | rst | ack) == syn"
+
 
 def endpoints(count: int, network: str = "10.0.1") -> tuple[Endpoint, ...]:
     return tuple(Endpoint(f"t{number}", "web.1", "n1", f"{network}.{11 + number}") for number in range(count))
@@ -29,7 +31,7 @@ def chain(text: str, name: str) -> list[str]:
 
 def test_each_endpoint_takes_its_share_of_what_the_ones_before_left() -> None:
     assert chain(script(PortConfig(80, 8080)), "services") == [
-        "tcp dport 8080 jump {",
+        f"tcp dport 8080 {BEGINS} jump {{",
         "meta l4proto tcp numgen inc mod 3 == 0 ct mark set 0x5300010b dnat to 10.0.1.11:80",
         "meta l4proto tcp numgen inc mod 2 == 0 ct mark set 0x5300010c dnat to 10.0.1.12:80",
         "meta l4proto tcp ct mark set 0x5300010d dnat to 10.0.1.13:80",
@@ -63,22 +65,28 @@ def test_without_endpoints_the_port_refuses() -> None:
     assert chain(text, "refused") == ["tcp dport 8080 reject with tcp reset", "udp dport 53 reject"]
 
 
+def test_what_does_not_begin_a_connection_is_reset_and_not_balanced() -> None:
+    text = script(PortConfig(80, 8080), PortConfig(53, 53, "udp"))
+    assert chain(text, "refused") == ["tcp dport 8080 reject with tcp reset"]
+
+
 def test_an_endpoint_gets_what_comes_on_its_own_port_or_nothing() -> None:
     old = Endpoint("t1", "web.1", "n1", "10.0.1.11", deviating_ports=(("tcp", 80, 8080), ("tcp", 81, 0)))
     new = Endpoint("t2", "web.2", "n1", "10.0.1.12")
     ports = (PortConfig(9090, 80), PortConfig(9091, 81))
     service = BalancedService("s", "web", ports, (old, new))
     assert chain(ingress_script(NetworkConfiguration(services=(service,))), "services") == [
-        "tcp dport 80 jump {",
+        f"tcp dport 80 {BEGINS} jump {{",
         "meta l4proto tcp numgen inc mod 2 == 0 ct mark set 0x5300010b dnat to 10.0.1.11:8080",
         "meta l4proto tcp ct mark set 0x5300010c dnat to 10.0.1.12:9090",
         "}",
-        "tcp dport 81 jump {",
+        f"tcp dport 81 {BEGINS} jump {{",
         "meta l4proto tcp ct mark set 0x5300010c dnat to 10.0.1.12:9091",
         "}",
     ]
     alone = ingress_script(NetworkConfiguration(services=(replace(service, endpoints=(old,)),)))
-    assert chain(alone, "refused") == ["tcp dport 81 reject with tcp reset"]
+    assert len(chain(alone, "services")) == 3
+    assert chain(alone, "refused") == ["tcp dport 80 reject with tcp reset", "tcp dport 81 reject with tcp reset"]
 
 
 def test_only_ingress_ports_with_a_number_are_balanced() -> None:
@@ -89,7 +97,7 @@ def test_only_ingress_ports_with_a_number_are_balanced() -> None:
 
 def test_each_protocol_has_its_own_rules() -> None:
     lines = chain(script(PortConfig(80, 8080), PortConfig(80, 8080, "udp"), serving=1), "services")
-    assert lines[0] == "tcp dport 8080 jump {"
+    assert lines[0] == f"tcp dport 8080 {BEGINS} jump {{"
     assert lines[3] == "udp dport 8080 jump {"
     assert "l4proto udp" in lines[4]
 
@@ -124,7 +132,7 @@ def networks_script(*, serving: int = 2, internal: bool = False) -> str:
 
 def test_a_virtual_address_is_balanced_for_both_protocols_and_any_port() -> None:
     assert chain(networks_script(), "virtual") == [
-        "ip daddr 10.1.1.5 meta l4proto tcp jump {",
+        f"ip daddr 10.1.1.5 meta l4proto tcp {BEGINS} jump {{",
         "meta l4proto tcp numgen inc mod 2 == 0 ct mark set 0x5301010b dnat to 10.1.1.11",
         "meta l4proto tcp ct mark set 0x5301010c dnat to 10.1.1.12",
         "}",
