@@ -101,7 +101,7 @@ _MOMENTS = {"noticed s": "noticed", "left out s": "left_out", "made good s": "ma
 
 
 def names_table(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """A line for each change and engine: what the watchers of all nodes were told, in one run."""
+    """A line for each change and engine: what the watchers of all nodes were told in a run."""
     by_change: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row["table"] == "names":
@@ -111,17 +111,18 @@ def names_table(rows: Sequence[Row]) -> list[dict[str, str]]:
             "change": change,
             "engine": engine,
             "runs": str(len(runs)),
-            "answers": f"{sum(run['samples'] for run in runs)}",
             **{
                 head: spread([run[key] for run in runs if run[key] is not None], form)
                 for head, (key, form) in _NAMES.items()
             },
+            "unsettled": str(sum(run["settled"] is None for run in runs)),
         }
         for (change, engine), runs in by_change.items()
     ]
 
 
 _NAMES = {
+    "answers": ("samples", "{:g}"),
     "TTL s": ("ttl", "{:g}"),
     "stale": ("stale_answers", "{:g}"),
     "stale s": ("stale_seconds", "{:.2f}"),
@@ -220,8 +221,8 @@ mesh leads to it any more; `made good` when all replicas run on what is left."""
 _NAMES_EXPLAINED = """\
 A task on every node asks for the service's tasks twenty times a second. `stale` are answers that, within
 their TTL, named a container that had ended; `warning` is the least time from the last answer that named a
-container to its end; `settled` is from the change's beginning until every node is told what it is told from
-then on."""
+container to its end; `settled` is from the change's beginning until every node is told of all that runs and of
+nothing else, and the runs in which some were not are `unsettled`."""
 
 
 def heat_map(rows: Sequence[Row]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.node import Node
 from pytest_swarm.service_spec import Spec, with_image, with_replicas
 from pytest_swarm.submission import send_spec, submit
@@ -124,7 +125,7 @@ def until_running(swarm: Cluster, service_id: str, replicas: int, began: float, 
 
 def wait_gone(swarm: Cluster, service_id: str) -> None:
     """Wait until no node has a container of the service."""
-    filters = {"label": f"com.docker.swarm.service.id={service_id}"}
+    filters = {"label": f"{SERVICE_LABEL}={service_id}"}
 
     def look() -> Done[None] | NotYet:
         left = [node.name for node in swarm.nodes if node.client.api.containers(all=True, filters=filters)]

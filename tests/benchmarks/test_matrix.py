@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.ledger import LOST_CLASSES
 from pytest_swarm.load import InvalidRun, Load, LoadRun
 from pytest_swarm.service import Service
@@ -190,7 +191,7 @@ def kill_a_task(swarm: Cluster, web: Service) -> None:
     (name, *_) = web.nodes()
     node = swarm.node(name)
     superseded = [task["ID"] for task in web.tasks()]
-    filters = {"label": f"com.docker.swarm.service.id={web.id}"}
+    filters = {"label": f"{SERVICE_LABEL}={web.id}"}
     (container, *_) = node.client.api.containers(filters=filters)
     node.client.api.kill(container["Id"])
 

@@ -1,6 +1,8 @@
 """What tasks on every node are told of a service's tasks while these change, by each engine.
 
 The tasks end at once when told to: how long before that their names are withdrawn is all the warning a client has.
+
+pytest --swarm-nodes=4 --swarm-engine=orchestrator,docker --swarm-repeat=3 -m benchmark tests/benchmarks/test_names.py
 """
 
 from __future__ import annotations
@@ -8,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import pytest
 
 from pytest_swarm.cluster import Cluster
-from pytest_swarm.dns_ledger import DnsLedger, Sample, balance
+from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, Span, balance
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.benchmarks.book import Book, print_past_capture
@@ -56,18 +59,52 @@ def table(request: pytest.FixtureRequest, book: Book) -> Iterator[None]:
     print_past_capture(request.config, table_of(names_table(book.written)))
 
 
-def write_down(book: Book, swarm: Cluster, change: str, ledger: DnsLedger, ttl: int, began: float) -> None:
+class Told(Protocol):
+    """What the watchers were told, and what it is held against: a DnsWatch that has ended, or a part of one."""
+
+    @property
+    def samples(self) -> Sequence[Sample]: ...
+
+    @property
+    def lives(self) -> Sequence[Life]: ...
+
+    @property
+    def ledger(self) -> DnsLedger: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class PartTold:
+    """What some watchers were told for some time."""
+
+    samples: Sequence[Sample]
+    lives: Sequence[Life]
+    span: Span
+
+    @property
+    def ledger(self) -> DnsLedger:
+        return balance(self.samples, self.lives, span=self.span)
+
+
+def write_down(book: Book, swarm: Cluster, change: str, told: Told, began: float) -> None:
     """Keep what the watchers were told; `began` is when the change did, in seconds since the epoch."""
-    assert all(each.changes for each in ledger.by_watcher.values()), ledger.explain()
-    assert ledger.last_change is not None
-    row = {"engine": swarm.engine.name, "change": change, "ttl": ttl, "settled": ledger.last_change - began}
+    ledger = told.ledger
+    last_changes = [each.last_change or 0.0 for each in ledger.by_watcher.values()]
+    assert min(last_changes) > began, ledger.explain()
+    row = {
+        "engine": swarm.engine.name,
+        "change": change,
+        "ttl": max(sample.ttl for sample in told.samples),
+        "settled": max(last_changes) - began if is_settled(told) else None,
+    }
     book.add("names", row | {figure: getattr(ledger, figure) for figure in FIGURES})
     print(f"{swarm.engine.name}, {change}: {ledger.explain()}")  # noqa: T201
 
 
-def ttl(samples: Sequence[Sample]) -> int:
-    """The longest time, in seconds, for which an answer could be used."""
-    return max(sample.ttl for sample in samples)
+def is_settled(told: Told) -> bool:
+    """Whether in the end every watcher is told of all the containers that live, and of no other."""
+    last = {sample.watcher: set(sample.addresses) for sample in sorted(told.samples, key=lambda sample: sample.asked)}
+    alive = {life.address for life in told.lives if life.stopped is None}
+    return all(addresses == alive for addresses in last.values())
 
 
 def nothing_was_wrong(swarm: Cluster, ledger: DnsLedger) -> None:
@@ -83,7 +120,7 @@ def test_ten_tasks_are_updated(swarm: Cluster, book: Book, webnet: str, web: Dep
     with swarm.dns(service, "tasks.web", network=webnet) as watch:
         began = time.time()
         service.update(image=f"{IMAGE}:2")
-    write_down(book, swarm, f"update of 10 tasks, {order}", watch.ledger, ttl(watch.samples), began)
+    write_down(book, swarm, f"update of 10 tasks, {order}", watch, began)
     nothing_was_wrong(swarm, watch.ledger)
 
 
@@ -93,7 +130,7 @@ def test_a_service_is_scaled(swarm: Cluster, book: Book, webnet: str, web: Deplo
     with swarm.dns(service, "tasks.web", network=webnet) as watch:
         began = time.time()
         service.scale(after)
-    write_down(book, swarm, f"scale {before} to {after}", watch.ledger, ttl(watch.samples), began)
+    write_down(book, swarm, f"scale {before} to {after}", watch, began)
     nothing_was_wrong(swarm, watch.ledger)
 
 
@@ -106,7 +143,7 @@ def test_a_task_is_killed(swarm: Cluster, book: Book, webnet: str, web: Deploy) 
         began = time.time()
         container.kill()
         wait_until(lambda: _runs_without(service, {task["ID"]}, 6), what="a replacement", timeout=CHANGE_SECONDS)
-    write_down(book, swarm, "task killed", watch.ledger, ttl(watch.samples), began)
+    write_down(book, swarm, "task killed", watch, began)
 
 
 def test_a_node_is_killed(swarm: Cluster, book: Book, webnet: str, web: Deploy) -> None:
@@ -118,14 +155,17 @@ def test_a_node_is_killed(swarm: Cluster, book: Book, webnet: str, web: Deploy) 
     with swarm.dns(service, "tasks.web", network=webnet) as watch:
         fault = swarm.kill(broken, limit=LIMIT_SECONDS)
         wait_until(lambda: _runs_without(service, there, 6), what="replacements", timeout=CHANGE_SECONDS)
+        healed = time.time()
         swarm.heal()
         service.wait_converged()
     lives = [
         dataclasses.replace(life, stopped=fault.started) if life.owner.rpartition(".")[2] in there else life
         for life in watch.lives
     ]
-    samples = [sample for sample in watch.samples if sample.watcher != broken.name]
-    write_down(book, swarm, "node killed", balance(samples, lives), ttl(samples), fault.started)
+    samples = [sample for sample in watch.samples if sample.watcher != broken.name and sample.answered < healed]
+    others = tuple(node.name for node in swarm.nodes if node is not broken)
+    told = PartTold(samples, lives, Span(others, fault.started, healed))
+    write_down(book, swarm, "node killed", told, fault.started)
 
 
 def _runs_without(service: Service, gone: set[str], replicas: int) -> Done[None] | NotYet:

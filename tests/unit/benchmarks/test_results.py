@@ -131,11 +131,11 @@ def test_a_fault_is_a_line_for_each_engine() -> None:
 
 
 def test_what_tasks_are_told_is_a_line_for_each_engine() -> None:
-    ours = {**NAMES, "engine": "orchestrator", "shortest_warning": None}
+    ours = {**NAMES, "engine": "orchestrator", "shortest_warning": None, "settled": None}
     docker, other = names_table([*ROWS, ours, {**NAMES, "stale_answers": 92, "samples": 500}])
-    assert (docker["engine"], docker["runs"], docker["answers"]) == ("docker", "2", "900")
+    assert (docker["engine"], docker["runs"], docker["answers"]) == ("docker", "2", "400/450/500")
     assert (docker["TTL s"], docker["stale"], docker["warning s"]) == ("600", "90/91/92", "-0.05")
-    assert (other["engine"], other["warning s"]) == ("orchestrator", "-")
+    assert (other["engine"], other["warning s"], other["unsettled"]) == ("orchestrator", "-", "1")
 
 
 @pytest.mark.parametrize(("values", "text"), [([], "-"), ([2, 2], "2"), ([3, 1, 2], "1/2/3")])
