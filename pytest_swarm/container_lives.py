@@ -6,9 +6,10 @@ A container that is gone is in no listing, and its end only among the last 256 e
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
-import functools
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_swarm.node import Node
 
 POLL_SECONDS = 0.5
+_EVENTS_SECONDS = 5.0
 _JOIN_SECONDS = 10.0
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -36,21 +38,23 @@ class ContainerLives:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._began = 0.0
 
     def start(self) -> None:
         """Note what is there, and go on in the background. Raises DockerException, OSError."""
-        began = time.time()
+        self._began = time.time()
         for node in self._nodes:
             self._list(node)
-            follow = functools.partial(self._follow, node, began)
-            self._threads.append(threading.Thread(target=follow, name=f"lives-{node.name}", daemon=True))
-        for thread in self._threads:
+        for node in self._nodes:
+            thread = threading.Thread(target=self._follow, args=(node,), name=f"lives-{node.name}", daemon=True)
             thread.start()
+            self._threads.append(thread)
 
     def finish(self) -> tuple[Life, ...]:
         """Note what is there and return all lives. Raises DockerException, OSError."""
         self.stop()
         for node in self._nodes:
+            self._read_events(node)
             self._list(node)
         with self._lock:
             return tuple(life for lives in self._lives.values() for life in lives)
@@ -61,35 +65,38 @@ class ContainerLives:
         for thread in self._threads:
             thread.join(timeout=_JOIN_SECONDS)
 
-    def _follow(self, node: Node, since: float) -> None:
-        is_last = False
-        while not is_last:
-            is_last = self._stopped.wait(POLL_SECONDS)
-            until = time.time()
-            try:
+    def _follow(self, node: Node) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            # One that is under a fault misses nothing: each turn asks for everything that the engine remembers.
+            with contextlib.suppress(*engine_errors()):
                 if not node.is_down:
-                    self._read_events(node, since, until)
-                    since = until
-            except engine_errors():
-                # It may be under a fault; the next turn asks for what this one missed.
-                continue
+                    self._read_events(node)
 
-    def _read_events(self, node: Node, since: float, until: float) -> None:
+    def _read_events(self, node: Node) -> None:
         from docker.errors import NotFound
 
-        filters = {"type": "container", "event": ["start", "die"], "label": self._label}
-        for event in node.client.api.events(since=since, until=until, filters=filters, decode=True):
+        for event in self._events(node):
             container, moment = event["Actor"]["ID"], event["timeNano"] / 1e9
             with self._lock:
                 known = self._lives.get(container, ())
             if event["Action"] == "die":
                 self._note(container, (dataclasses.replace(life, stopped=moment) for life in known))
             elif not known:
-                try:
+                # One that came and went between two turns cannot be asked any more.
+                with contextlib.suppress(NotFound):
                     self._note(container, _lives_of(node.client.api.inspect_container(container)))
-                except NotFound:
-                    # It is gone within a poll of its start: no name was ever given to it.
-                    continue
+
+    def _events(self, node: Node) -> list[dict[str, Any]]:
+        """What the engine remembers. Not docker-py's `events`, which takes a stream that is cut off for its end."""
+        api = node.client.api
+        filters = {"type": ["container"], "event": ["start", "die"], "label": [self._label]}
+        answer = api.get(
+            f"{api.base_url}/v{api.api_version}/events",
+            params={"since": f"{self._began:.9f}", "until": f"{time.time():.9f}", "filters": json.dumps(filters)},
+            timeout=_EVENTS_SECONDS,
+        )
+        answer.raise_for_status()
+        return [json.loads(line) for line in answer.text.splitlines()]
 
     def _list(self, node: Node) -> None:
         listed = node.client.containers.list(all=True, filters={"label": self._label}, ignore_removed=True)

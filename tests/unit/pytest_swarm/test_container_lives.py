@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,16 +29,23 @@ def shown(name: str, address: str, *, died: str = "") -> dict[str, Any]:
 
 
 class Engine:
-    """One node's engine, with its containers and its events."""
+    """One node's engine, with its containers, and its events as often as it is asked for them."""
 
     def __init__(self) -> None:
         self.present: dict[str, dict[str, Any]] = {}
         self.happened: list[dict[str, Any]] = []
         self.refusals: list[Exception] = []
-        self.asked: list[tuple[float, float]] = []
-        self.name, self.is_down = "n1", False
-        api = SimpleNamespace(events=self.events, inspect_container=self.inspect)
+        self.asked: list[tuple[str, float]] = []
+        """The times from and to which events were asked for."""
+        self.inspected: set[str] = set()
+        self.name, self.is_killed, self.looked = "n1", False, 0
+        api = SimpleNamespace(base_url="http://n1", api_version="1.45", get=self.events, inspect_container=self.inspect)
         self.client = SimpleNamespace(api=api, containers=SimpleNamespace(list=self.listed))
+
+    @property
+    def is_down(self) -> bool:
+        self.looked += 1
+        return self.is_killed
 
     def listed(self, *, all: bool, filters: dict[str, str], ignore_removed: bool) -> list[Any]:
         assert all
@@ -45,26 +53,26 @@ class Engine:
         assert filters == {"label": "com.docker.swarm.service.id=service"}
         return [SimpleNamespace(id=each["Id"], attrs=each) for each in self.present.values()]
 
-    def events(self, *, since: float, until: float, filters: Any, decode: bool) -> Iterator[dict[str, Any]]:
-        assert decode
-        assert filters["event"] == ["start", "die"]
+    def events(self, url: str, *, params: dict[str, str], timeout: float) -> Any:
+        assert url == "http://n1/v1.45/events"
+        assert json.loads(params["filters"])["event"] == ["start", "die"]
+        assert timeout > 0
+        self.asked.append((params["since"], float(params["until"])))
         if self.refusals:
             raise self.refusals.pop()
-        self.asked.append((since, until))
-        told, self.happened = self.happened, []
-        return iter(told)
+        text = "".join(json.dumps(event) + "\n" for event in self.happened)
+        return SimpleNamespace(raise_for_status=lambda: None, text=text)
 
     def inspect(self, name: str) -> dict[str, Any]:
         try:
-            return self.present[name]
+            shown = self.present[name]
         except KeyError:
             raise NotFound(name) from None
+        self.inspected.add(name)
+        return shown
 
     def tell(self, action: str, name: str, at: float = 0.0) -> None:
         self.happened.append({"Action": action, "Actor": {"ID": name}, "timeNano": int(at * 1e9)})
-
-    def has_told_all(self) -> Done[None] | NotYet:
-        return NotYet("not all is told") if self.happened else Done(None)
 
 
 @pytest.fixture
@@ -79,8 +87,8 @@ def started(engine: Engine) -> ContainerLives:
     return lives
 
 
-def wait_told(engine: Engine) -> None:
-    wait_until(engine.has_told_all, what="the events to be read", timeout=10.0, interval=0.01)
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    wait_until(lambda: Done(None) if condition() else NotYet("not yet"), what=what, timeout=10.0, interval=0.01)
 
 
 def test_what_is_there_is_told_by_the_listing(engine: Engine) -> None:
@@ -103,26 +111,48 @@ def test_one_that_only_lived_meanwhile_is_remembered(engine: Engine) -> None:
     lives = started(engine)
     engine.present = {"brief": shown("brief", "10.0.1.7")}
     engine.tell("start", "brief")
-    wait_told(engine)
+    wait_for(lambda: "brief" in engine.inspected, "the new container to be looked at")
     engine.present.clear()
     engine.tell("die", "brief", at=1000.0)
     engine.tell("start", "gone before anyone asked")
     assert lives.finish() == (Life("10.0.1.7", "web.1.brief", epoch(BORN), 1000.0),)
 
 
-def test_events_missed_by_an_error_are_asked_for_again(engine: Engine) -> None:
+def test_an_error_misses_no_event(engine: Engine) -> None:
+    engine.present = {"old": shown("old", "10.0.1.5")}
     engine.refusals = [APIError("no"), OSError("broken")]
     lives = started(engine)
-    wait_until(lambda: NotYet("") if len(engine.asked) < 2 else Done(None), what="answers", timeout=10.0)
-    lives.finish()
-    assert not engine.refusals
-    assert all(before[1] == after[0] for before, after in zip(engine.asked, engine.asked[1:], strict=False))
+    engine.tell("die", "old", at=1000.25)
+    engine.present.clear()
+    wait_for(lambda: len(engine.asked) >= 4, "answers after the refusals")
+    (life,) = lives.finish()
+    assert life.stopped == 1000.25
+    assert len({since for since, _ in engine.asked}) == 1
+    assert engine.asked == sorted(engine.asked)
 
 
-def test_a_node_that_is_down_is_not_asked(engine: Engine) -> None:
-    engine.is_down = True
+def test_the_end_of_a_watch_does_not_pass_over_an_error(engine: Engine) -> None:
     lives = started(engine)
-    lives.finish()
+    lives.stop()
+    engine.refusals = [OSError("broken")]
+    with pytest.raises(OSError, match="broken"):
+        lives.finish()
+
+
+def test_a_node_that_cannot_be_listed_is_told_of(engine: Engine) -> None:
+    broken = Engine()
+    del broken.client.containers.list
+    lives = ContainerLives([engine, broken], "service")  # type: ignore[list-item]
+    with pytest.raises(AttributeError):
+        lives.start()
+    lives.stop()
+
+
+def test_a_node_that_is_down_is_asked_for_no_events(engine: Engine) -> None:
+    engine.is_killed = True
+    lives = started(engine)
+    wait_for(lambda: engine.looked > 1, "a look at the node")
+    lives.stop()
     assert engine.asked == []
 
 
