@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from docker.errors import APIError
+from requests import Response
 
 from pytest_swarm.conditions import OperationFailed
 from pytest_swarm.phases import images_in_service
@@ -45,13 +48,16 @@ class Manager:
     def tasks(self, filters: dict[str, str]) -> list[dict[str, Any]]:
         return []
 
-    def post(self, url: str, *, params: dict[str, Any], json: dict[str, Any], timeout: float) -> SimpleNamespace:
+    def post(self, url: str, *, params: dict[str, Any], json: dict[str, Any], timeout: float) -> Response:
         assert url == "http://manager/v1.45/services/service/update"
         assert params["version"] == 7
-        self._change()
+        try:
+            self._change()
+        except APIError as error:
+            return answer(int(error.args[0]), {"message": error.explanation})
         self.sent = json
         self.image = json["TaskTemplate"]["ContainerSpec"]["Image"]
-        return SimpleNamespace(raise_for_status=lambda: None)
+        return answer(200, {"Warnings": None})
 
     def remove_service(self, identity: str) -> None:
         self._change()
@@ -60,6 +66,13 @@ class Manager:
         if self.errors:
             raise self.errors.pop(0)
         self.changes += 1
+
+
+def answer(status: int, body: dict[str, Any]) -> Response:
+    response = Response()
+    response.status_code = status
+    response.raw = io.BytesIO(json.dumps(body).encode())
+    return response
 
 
 def service_of(manager: Manager, forgotten: list[Service] | None = None) -> Service:
@@ -83,7 +96,7 @@ def test_a_change_is_tried_again_while_it_may_pass(error: Exception) -> None:
 def test_a_change_that_is_refused_is_not_tried_again() -> None:
     manager = Manager(REFUSED)
 
-    with pytest.raises(APIError):
+    with pytest.raises(APIError, match="invalid mount config"):
         service_of(manager).scale(0)
 
     assert manager.changes == 0
