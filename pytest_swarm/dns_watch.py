@@ -5,7 +5,7 @@
     assert watch.ledger.stale_seconds == 0, watch.ledger.explain()
 
 The watchers are tasks of a global service on the network: they ask as any task does. Leaving the block waits until what
-was answered last is too old to be used, then joins the answers with the lives of the service's containers.
+the orchestrator answered last is too old to be used, then joins the answers with the lives of the service's containers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS = 0.05
 START_SECONDS = 60.0
 LINGER_SECONDS = 1.5
-"""Longer than the TTL of the cluster's answers."""
+"""Longer than the TTL of the orchestrator's answers; Docker's may be used for 600 s."""
 _Filters = dict[str, str | list[str] | bool]
 
 

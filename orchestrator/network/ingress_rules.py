@@ -147,7 +147,7 @@ def ingress_script(configuration: NetworkConfiguration) -> str:
             shares = [(address, f"{address}:{target}") for address, target in targets if target is not None]
             if shares:
                 balanced += _balance(f"{port.protocol} dport {port.published_port}", port.protocol, shares)
-            if not shares or _BEGINS[port.protocol]:
+            if not shares or port.protocol == "tcp":
                 refused.append(_refuse(port))
     addresses = virtual_addresses(configuration)
     return _TEMPLATE % {

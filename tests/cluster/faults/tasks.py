@@ -8,6 +8,7 @@ from collections.abc import Callable
 from docker.errors import DockerException
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.load import LoadRun
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
@@ -62,7 +63,7 @@ def spread_over_all_nodes(swarm: Cluster, deploy: Callable[..., Service]) -> tup
 
 def containers(swarm: Cluster, web: Service, *, on: tuple[str, ...] = ()) -> set[str]:
     """The ids of the service's containers on these nodes, by default all."""
-    filters = {"label": f"com.docker.swarm.service.id={web.id}"}
+    filters = {"label": f"{SERVICE_LABEL}={web.id}"}
     return {
         each["Id"]
         for node in swarm.nodes

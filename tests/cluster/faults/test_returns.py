@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.load import Load
 from pytest_swarm.node import Node
 from pytest_swarm.service import Service
@@ -48,7 +49,7 @@ def seconds_until_down(asked: Node, name: str) -> float:
 
 def own_containers(node: Node, web: Service) -> list[str]:
     """The service's containers that run on the node, asked from inside: it may be cut off."""
-    filters = ("--filter", f"label=com.docker.swarm.service.id={web.id}")
+    filters = ("--filter", f"label={SERVICE_LABEL}={web.id}")
     return docker(node, "ps", "--quiet", *filters).split()
 
 
