@@ -7,6 +7,7 @@ CLUSTER := .venv/bin/pytest --swarm-nodes=$(NODES) --swarm-report-dir=$(REPORT)
 
 BENCH_REPORT ?= bench-report
 BENCH ?= short
+BOTH := .venv/bin/pytest -m benchmark --swarm-nodes=4 --swarm-engine=orchestrator,docker --swarm-report-dir=$(BENCH_REPORT)
 
 SOAK := soak-parts soak-updates soak-changes soak-faults soak-clusters
 TIMES ?= 10
@@ -64,12 +65,12 @@ soak-faults: images
 soak-clusters: images
 	CHURN_ROUNDS=50 $(CLUSTER) -m "soak or not soak" tests/cluster tests/seed tests/recorded
 
-# What each engine loses in each scenario, and what it costs: half an hour, or with BENCH=full all pairs of values, for
-# hours.
+# What each engine loses in each scenario, what its tasks are told, and what it costs: three quarters of an hour, or with
+# BENCH=full all pairs of values, for hours.
 bench: images
 	@rm -f $(BENCH_REPORT)/rows.jsonl
-	@BENCH=$(BENCH) .venv/bin/pytest -m benchmark tests/benchmarks/test_matrix.py tests/benchmarks/test_costs.py \
-	  --swarm-nodes=4 --swarm-engine=orchestrator,docker --swarm-report-dir=$(BENCH_REPORT); \
+	@BENCH=$(BENCH) $(BOTH) tests/benchmarks/test_matrix.py tests/benchmarks/test_costs.py; \
+	$(BOTH) --swarm-repeat=3 tests/benchmarks/test_names.py; \
 	.venv/bin/python -m tests.benchmarks.results $(BENCH_REPORT) --command "make bench BENCH=$(BENCH)"
 
 lint: environment
