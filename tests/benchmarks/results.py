@@ -33,7 +33,9 @@ def read_rows(directory: Path) -> list[dict[str, Any]]:
 
 def collected(rows: Sequence[Row], command: str, now: float) -> dict[str, Any]:
     """The whole as `results.json`: what was measured, where, when (seconds since the epoch) and by which command."""
-    machine = {"system": platform.platform(), "processors": os.cpu_count() or 0, "python": platform.python_version()}
+    # A kernel's release names whoever built it too: what is compared is its version.
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
+    machine = {"system": system, "processors": os.cpu_count() or 0, "python": platform.python_version()}
     return {"schema_version": 1, "created": now, "command": command, "machine": machine, "rows": list(rows)}
 
 
@@ -187,8 +189,9 @@ def markdown(results: Mapping[str, Any]) -> str:
         f"the command: `{results['command']}`. Both engines ran in the same nodes, one after the other. Several runs",
         "of a cell are given as min/median/max. `lost` are requests that got no answer or a wrong one, `gap` is the",
         "longest time without any answer. Where Docker's swarm mode has no IPVS in the kernel its ports are in host",
-        "mode, and it is asked on the nodes that had a task; what that makes impossible is listed below. No",
-        "losing row is left out.",
+        "mode, and it is asked on the nodes that had a task when the load began: one that comes up on another node is",
+        "not found there, and what is refused where it was counts as lost. What that makes impossible is listed below.",
+        "No losing row is left out.",
         "",
         "## The correctness matrix",
         "",

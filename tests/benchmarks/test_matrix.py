@@ -88,6 +88,7 @@ def drive(swarm: Cluster, load: Load, scenario: Scenario) -> tuple[LoadRun, str]
         delay=scenario.delay,
         stop_grace_period=scenario.grace,
         healthcheck=CHECK if scenario.healthcheck else None,
+        labels={} if scenario.drain_timeout is None else {"swarm.drain-timeout": f"{scenario.drain_timeout:g}s"},
         env={
             "BOOT_SECONDS": str(scenario.listens_after),
             "BLOCK_SECONDS": str(scenario.answers_after),

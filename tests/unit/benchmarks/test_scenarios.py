@@ -38,6 +38,15 @@ def test_names_tell_scenarios_apart() -> None:
     assert Scenario(order="start-first", replicas=1).name == "update, start-first, 1 replicas"
 
 
+def test_clients_that_keep_connections_are_waited_for_no_longer_than_a_request_takes() -> None:
+    kept = Scenario(traffic=Traffic.KEEP_ALIVE, answers_after=0.1)
+    assert kept.drain_timeout == 4.0
+    assert Scenario().drain_timeout is None
+    assert kept.name == "update, answers after 0.1 s, keep-alive, drain timeout 4 s"
+    # The load lasts through the wait for each of the three tasks.
+    assert kept.requests * kept.answers_after / kept.users >= 3 * kept.drain_timeout
+
+
 def test_without_a_mesh_each_task_needs_a_node() -> None:
     assert unable("docker", 4, True, Scenario(replicas=10)) == ""
     assert "10 on 4 nodes" in unable("docker", 4, False, Scenario(replicas=10))
