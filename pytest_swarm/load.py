@@ -27,6 +27,7 @@ from pytest_swarm.engine_client import new_container
 from pytest_swarm.guards import Control, Expectations, unproven, verdict, violations
 from pytest_swarm.ledger import ANSWERED, ClientRecord, Ledger, ServerEvent, balance
 from pytest_swarm.load_settings import BadLoad, LoadSettings, foreign_command, locust_command, settle
+from pytest_swarm.load_targets import FILE_NAME, LoadTargets
 from pytest_swarm.locust_files import LOCUST_MOUNT, ensure_locust
 from pytest_swarm.phases import Operation, images_in_service, split_into_phases
 from pytest_swarm.server_log import LogCollector
@@ -93,6 +94,7 @@ class LoadRun:
         self._ledger: Ledger | None = None
         self._container: Any = None
         self._control_target = ControlTarget(cluster, name)
+        self._targets = LoadTargets(cluster, self.entrance, settings.targets)
         self._logs = LogCollector(cluster.nodes, service.id)
         self._began = 0.0
         self._operations_end: int | None = None
@@ -197,6 +199,8 @@ class LoadRun:
         files = self._files
         _copy_locustfiles(files)
         self._control_target.start(files, FILES_MOUNT)
+        if self._targets.are_followed:
+            self._targets.start(files)
         container = (
             new_container(cluster.image)
             .with_name(cluster.owner.name_of(self.name))
@@ -229,23 +233,13 @@ class LoadRun:
         return {**environment, "PYTHONPATH": ":".join(path)}
 
     def _command(self) -> list[str]:
-        settings, targets = self.settings, self._targets()
+        settings, targets = self.settings, self._targets.at_first()
         if settings.locustfile is not None:
             file = f"{_USER_MOUNT}/{settings.locustfile.name}"
             return foreign_command(settings, targets[0], file, FILES_MOUNT, _RESULTS_MOUNT)
         control = self._control_target.address
-        return locust_command(settings, self.name, targets, control, FILES_MOUNT, _RESULTS_MOUNT)
-
-    def _targets(self) -> list[str]:
-        port = self.entrance.published_ports[0]
-        names = [node.name for node in self.cluster.nodes]
-        if isinstance(self.settings.targets, tuple):
-            names = list(self.settings.targets)
-        elif self.settings.targets == "task-nodes" or self.cluster.engine.publish_mode() == "host":
-            names = self.entrance.nodes()
-        elif self.settings.targets == "one-node":
-            names = names[:1]
-        return [f"{self.cluster.node(name).address}:{port}" for name in names]
+        command = locust_command(settings, self.name, targets, control, FILES_MOUNT, _RESULTS_MOUNT)
+        return [*command, "--targets-file", f"{FILES_MOUNT}/{FILE_NAME}"] if self._targets.are_followed else command
 
     def _warmed_up(self) -> Done[None] | NotYet:
         finished = _count_lines(self.results / "requests.jsonl")
@@ -284,6 +278,7 @@ class LoadRun:
             self._discard()
 
     def _discard(self) -> None:
+        self._targets.stop()
         try:
             if self._container is not None:
                 self._container.stop()

@@ -37,8 +37,9 @@ class LoadSettings:
 
     A POST carries `body_bytes`, sent over `body_seconds`.
 
-    `targets`: one-node sends everything to the first node, all-nodes to each in turn, task-nodes to each node that
-    ran a task at the start (the only ones that answer on host-mode ports), names of nodes to these in turn.
+    `targets`: one-node sends everything to the first node, all-nodes to each in turn, task-nodes to each that runs a
+    task at the moment, as the managers have it, names of nodes to these in turn. On host-mode ports, where no other
+    node answers, those without a task are left out whatever is said; a locustfile has the first target only.
     """
 
     users: int = 10

@@ -12,6 +12,9 @@ from pytest_swarm.phases import Replacement
 
 _POLL_SECONDS = 0.2
 
+Tasks = Sequence[Mapping[str, Any]]
+Follower = Callable[[Tasks], None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Transition:
@@ -28,8 +31,9 @@ class Transition:
 class TaskObserver:
     """Polls `list_tasks` on a thread of its own, until `stop`. A poll that fails is skipped."""
 
-    def __init__(self, list_tasks: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+    def __init__(self, list_tasks: Callable[[], Tasks]) -> None:
         self._list_tasks = list_tasks
+        self._followers: tuple[Follower, ...] = ()
         self._seen: dict[str, tuple[str, str]] = {}
         self._transitions: list[Transition] = []
         self._stopped = threading.Event()
@@ -41,6 +45,14 @@ class TaskObserver:
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join(timeout=5.0)
+
+    def follow(self, follower: Follower) -> None:
+        """Have it told of all tasks at each poll, on the observer's own thread."""
+        self._followers += (follower,)
+
+    def unfollow(self, follower: Follower) -> None:
+        """Tell it no more, from the next poll on."""
+        self._followers = tuple(each for each in self._followers if each != follower)
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
@@ -56,8 +68,10 @@ class TaskObserver:
                 # A leader may be changing; the next poll sees what this one missed.
                 continue
             self._note(tasks, time.time())
+            for follower in self._followers:
+                follower(tasks)
 
-    def _note(self, tasks: Sequence[Mapping[str, Any]], now: float) -> None:
+    def _note(self, tasks: Tasks, now: float) -> None:
         for task in tasks:
             states = (str(task["Status"]["State"]), str(task["DesiredState"]))
             if self._seen.get(task["ID"]) != states:

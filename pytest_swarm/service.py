@@ -29,13 +29,13 @@ class Service:
         self.id = service_id
         self.name = deployment.name
         self.deployment = deployment
-        self._observer = TaskObserver(self.tasks)
-        self._observer.start()
+        self.observer = TaskObserver(self.tasks)
+        self.observer.start()
 
     @property
     def transitions(self) -> tuple[Transition, ...]:
         """Every change of a task's state that was seen so far."""
-        return self._observer.transitions
+        return self.observer.transitions
 
     @property
     def published_ports(self) -> list[int]:
@@ -97,7 +97,7 @@ class Service:
         """Remove the service and wait until its containers are gone from every node."""
         from docker.errors import NotFound
 
-        self._observer.stop()
+        self.observer.stop()
         try:
             submit(lambda: self.cluster.api.remove_service(self.id), what=f"removal of {self.name}", timeout=timeout)
         except NotFound:
@@ -108,7 +108,7 @@ class Service:
 
     def stop_watching(self) -> None:
         """Note no more changes of state; the service stays as it is."""
-        self._observer.stop()
+        self.observer.stop()
 
     def wait_converged(
         self,

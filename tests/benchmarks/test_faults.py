@@ -1,8 +1,8 @@
 """What breaking parts of the cluster costs: seconds until it is noticed and made good, requests lost, longest gap.
 
 Docker's swarm mode balances published ports by IPVS. Where the kernel has none its tasks are asked on their own nodes,
-each in turn and the broken one too, as a balancer in front would that knows of nothing; ours are asked through the
-mesh of the nodes that are not broken. A row's `asked` says which.
+each in turn and the broken one too until the managers hold it for down, as a balancer in front would that knows what
+they know; ours are asked through the mesh of the nodes that are not broken. A row's `asked` says which.
 
 `FAULT_SECONDS` is for how long the load lasts: 60, which an engine that takes long needs to make good; 30 do for ours.
 """

@@ -19,6 +19,7 @@ from locust.env import Environment
 from workloads.locustfiles.control import ControlWatch
 from workloads.locustfiles.http_client import ANSWERED, UNSENT, Moment, Outcome, Settings, SingleShotClient
 from workloads.locustfiles.records import RecordFile, RequestBudget, write_account
+from workloads.locustfiles.targets import Targets, parse_targets
 
 _FLUSH_SECONDS = 0.2
 _CSV_SECONDS = 0.25
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
     group = parser.add_argument_group("single shot")
     group.add_argument("--requests", type=int, default=500, help="how many requests are sent together")
     group.add_argument("--targets", default="127.0.0.1:8080", help="HOST:PORT[,HOST:PORT...], used in turn")
+    group.add_argument("--targets-file", type=pathlib.Path, help="the same from a file, which may change at any time")
     group.add_argument("--records", default=".", help="folder for requests.jsonl and end.json")
     group.add_argument("--run-id", default="run", help="prefix of every X-Request-Id")
     group.add_argument("--method", default="GET", choices=["GET", "POST"])
@@ -58,7 +60,7 @@ class Run:
         self.records = RecordFile(self._directory / "requests.jsonl")
         self._control = self._watch_control() if options.control else None
         self._names = itertools.count()
-        self._targets = itertools.cycle(parse_targets(options.targets))
+        self._targets = Targets(parse_targets(options.targets), options.targets_file)
 
     @property
     def longest_request(self) -> float:
@@ -82,7 +84,7 @@ class Run:
 
     def send(self, client: SingleShotClient, number: int, due: Moment | None = None) -> Outcome:
         """Send one request of the budget, and put down what became of it."""
-        host, port = next(self._targets)
+        host, port = self._targets.next()
         options = self.options
         body = b"x" * options.body_bytes if options.method == "POST" else None
         total = self.longest_request
@@ -164,12 +166,3 @@ def _fire_request_event(environment: Environment, outcome: Outcome) -> None:
         start_time=outcome.scheduled,
         url=f"http://{outcome.target}{outcome.path}",
     )
-
-
-def parse_targets(text: str) -> list[tuple[str, int]]:
-    """Read HOST:PORT[,HOST:PORT...]."""
-    targets = []
-    for part in text.split(","):
-        host, _, port = part.strip().rpartition(":")
-        targets.append((host, int(port)))
-    return targets
