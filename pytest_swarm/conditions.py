@@ -40,6 +40,11 @@ def nodes_ready(nodes: Sequence[ApiObject], expected: int, managers: int) -> Don
     return Done(None)
 
 
+def is_running(task: ApiObject) -> bool:
+    """Whether the task runs and is to go on running."""
+    return bool(task["DesiredState"] == task["Status"]["State"] == "running")
+
+
 def service_converged(
     service: ApiObject,
     tasks: Sequence[ApiObject],
@@ -61,7 +66,7 @@ def service_converged(
         message = (service.get("UpdateStatus") or {}).get("Message", "")
         raise OperationFailed(f"the update ended as {state}: {message}")
     wanted = replicas_of(service)
-    running = [task for task in tasks if task["DesiredState"] == "running" and _is(task, "running")]
+    running = [task for task in tasks if is_running(task)]
     current = [task for task in running if _runs(task, image) and task["ID"] not in superseded]
     leaving = [
         task

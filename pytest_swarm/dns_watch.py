@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pytest_swarm.conditions import is_running
 from pytest_swarm.container_lives import ContainerLives, epoch
 from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, Serving, Span, balance, read_samples
 from pytest_swarm.engine_client import SERVICE_LABEL
@@ -157,7 +158,7 @@ class DnsWatch:
             yield Serving(virtual[network], "the virtual address", 0.0)
         elif self._local_name.removeprefix("tasks.") in self._names(self.service.inspect()):
             for task in self.service.tasks():
-                if task["Status"]["State"] == "running" and task["DesiredState"] == "running":
+                if is_running(task):
                     since = epoch(task["Status"]["Timestamp"])
                     for address in _addresses_on(network, task):
                         yield Serving(address, f"{self.service.name}.{task.get('Slot')}.{task['ID']}", since)

@@ -199,8 +199,7 @@ class LoadRun:
         files = self._files
         _copy_locustfiles(files)
         self._control_target.start(files, FILES_MOUNT)
-        if self._targets.are_followed:
-            self._targets.start(files)
+        self._targets.start(files)
         container = (
             new_container(cluster.image)
             .with_name(cluster.owner.name_of(self.name))
@@ -233,13 +232,13 @@ class LoadRun:
         return {**environment, "PYTHONPATH": ":".join(path)}
 
     def _command(self) -> list[str]:
-        settings, targets = self.settings, self._targets.at_first()
+        settings = self.settings
         if settings.locustfile is not None:
             file = f"{_USER_MOUNT}/{settings.locustfile.name}"
-            return foreign_command(settings, targets[0], file, FILES_MOUNT, _RESULTS_MOUNT)
+            return foreign_command(settings, self._targets.current[0], file, FILES_MOUNT, _RESULTS_MOUNT)
         control = self._control_target.address
-        command = locust_command(settings, self.name, targets, control, FILES_MOUNT, _RESULTS_MOUNT)
-        return [*command, "--targets-file", f"{FILES_MOUNT}/{FILE_NAME}"] if self._targets.are_followed else command
+        targets = f"{FILES_MOUNT}/{FILE_NAME}"
+        return locust_command(settings, self.name, targets, control, FILES_MOUNT, _RESULTS_MOUNT)
 
     def _warmed_up(self) -> Done[None] | NotYet:
         finished = _count_lines(self.results / "requests.jsonl")

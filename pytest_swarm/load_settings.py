@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,7 +126,7 @@ def foreign_command(settings: LoadSettings, target: str, file: str, files: str, 
 
 
 def locust_command(
-    settings: LoadSettings, run_id: str, targets: Sequence[str], control: str, files: str, results: str
+    settings: LoadSettings, run_id: str, targets_file: str, control: str, files: str, results: str
 ) -> list[str]:
     """Build Locust's arguments; `files` and `results` are folders inside the load container."""
     is_open = settings.rate is not None
@@ -136,7 +136,7 @@ def locust_command(
     command += ["-u", str(users), "-r", str(users)]
     command += ["--html", f"{results}/locust.html", "--csv", f"{results}/locust"]
     command += ["--records", results, "--run-id", run_id, "--requests", str(settings.requests)]
-    command += ["--targets", ",".join(targets), "--control", control, "--deadline", str(settings.deadline)]
+    command += ["--targets-file", targets_file, "--control", control, "--deadline", str(settings.deadline)]
     command += ["--connect-timeout", str(settings.connect_timeout), "--read-timeout", str(settings.read_timeout)]
     command += ["--method", settings.method, "--path", settings.path]
     command += ["--body-bytes", str(settings.body_bytes), "--body-seconds", str(settings.body_seconds)]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.conditions import is_running
 from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.node import Node
 from pytest_swarm.service_spec import Spec, with_image, with_replicas
@@ -111,10 +112,7 @@ def until_running(swarm: Cluster, service_id: str, replicas: int, began: float, 
         tasks = swarm.api.tasks(filters={"service": service_id})
         active = [task for task in tasks if task["Status"]["State"] in ("starting", "running")]
         good = [
-            task
-            for task in active
-            if task["DesiredState"] == task["Status"]["State"] == "running"
-            and task["Spec"]["ContainerSpec"]["Image"].startswith(image)
+            task for task in active if is_running(task) and task["Spec"]["ContainerSpec"]["Image"].startswith(image)
         ]
         if len(good) == replicas == len(active):
             return Done(time.monotonic() - began)

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.conditions import is_running
 from pytest_swarm.fault import Fault
 from pytest_swarm.load import InvalidRun, Load
 from pytest_swarm.load_settings import Targets
@@ -138,9 +139,8 @@ def runs_without(web: Service, broken: Node, replicas: int) -> Callable[[Any], b
 
     def condition(api: Any) -> bool:
         tasks = api.tasks(filters={"service": web.id})
-        running = [task for task in tasks if task["DesiredState"] == task["Status"]["State"] == "running"]
         broken_id = web.cluster.node_ids()[broken.name]
-        elsewhere = [task for task in running if task["NodeID"] != broken_id]
+        elsewhere = [task for task in tasks if is_running(task) and task["NodeID"] != broken_id]
         return len(elsewhere) >= replicas
 
     return condition

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.conditions import is_running
 from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.ledger import LOST_CLASSES
 from pytest_swarm.load import InvalidRun, Load, LoadRun
@@ -214,8 +215,7 @@ def wait_running_elsewhere(swarm: Cluster, web: Service, broken: str) -> None:
             tasks = web.tasks()
         except (DockerException, OSError) as error:
             return NotYet(str(error))
-        running = [task for task in tasks if task["DesiredState"] == task["Status"]["State"] == "running"]
-        count = sum(task["NodeID"] != broken_id for task in running)
+        count = sum(is_running(task) and task["NodeID"] != broken_id for task in tasks)
         wanted = web.deployment.replicas
         return Done(None) if count >= wanted else NotYet(f"{count} of {wanted} run elsewhere")
 

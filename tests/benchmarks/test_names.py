@@ -15,6 +15,7 @@ from typing import Protocol
 import pytest
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.conditions import is_running
 from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, Span, balance
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
@@ -169,9 +170,5 @@ def test_a_node_is_killed(swarm: Cluster, book: Book, webnet: str, web: Deploy) 
 
 
 def _runs_without(service: Service, gone: set[str], replicas: int) -> Done[None] | NotYet:
-    running = [
-        task
-        for task in service.tasks()
-        if task["DesiredState"] == task["Status"]["State"] == "running" and task["ID"] not in gone
-    ]
+    running = [task for task in service.tasks() if is_running(task) and task["ID"] not in gone]
     return Done(None) if len(running) == replicas else NotYet(f"{len(running)} run")

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
     group = parser.add_argument_group("single shot")
     group.add_argument("--requests", type=int, default=500, help="how many requests are sent together")
     group.add_argument("--targets", default="127.0.0.1:8080", help="HOST:PORT[,HOST:PORT...], used in turn")
-    group.add_argument("--targets-file", type=pathlib.Path, help="the same from a file, which may change at any time")
+    group.add_argument("--targets-file", type=pathlib.Path, help="a file that says them, and may change at any time")
     group.add_argument("--records", default=".", help="folder for requests.jsonl and end.json")
     group.add_argument("--run-id", default="run", help="prefix of every X-Request-Id")
     group.add_argument("--method", default="GET", choices=["GET", "POST"])
@@ -60,7 +60,7 @@ class Run:
         self.records = RecordFile(self._directory / "requests.jsonl")
         self._control = self._watch_control() if options.control else None
         self._names = itertools.count()
-        self._targets = Targets(parse_targets(options.targets), options.targets_file)
+        self._targets = Targets(options.targets_file or parse_targets(options.targets))
 
     @property
     def longest_request(self) -> float:

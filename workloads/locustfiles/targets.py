@@ -10,11 +10,11 @@ Target = tuple[str, int]
 
 
 class Targets:
-    """The targets of one process. `file` holds what `parse_targets` reads, and is replaced as a whole."""
+    """The targets of one process: a list, or a file of what `parse_targets` reads, always replaced as a whole."""
 
-    def __init__(self, targets: list[Target], file: pathlib.Path | None = None) -> None:
-        self._targets = targets
-        self._file = file
+    def __init__(self, source: list[Target] | pathlib.Path) -> None:
+        self._file = source if isinstance(source, pathlib.Path) else None
+        self._targets = [] if isinstance(source, pathlib.Path) else source
         self._seen: tuple[int, int] | None = None
         self._turns = itertools.count()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from docker.errors import DockerException
 
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.conditions import is_running
 from pytest_swarm.engine_client import SERVICE_LABEL
 from pytest_swarm.load import LoadRun
 from pytest_swarm.node import Node
@@ -33,9 +34,7 @@ def running(web: Service, image: str = "", *, on: tuple[str, ...]) -> list[str]:
     return [
         task["ID"]
         for task in web.tasks()
-        if task["DesiredState"] == task["Status"]["State"] == "running"
-        and task["NodeID"] in ids
-        and task["Spec"]["ContainerSpec"]["Image"].startswith(image)
+        if is_running(task) and task["NodeID"] in ids and task["Spec"]["ContainerSpec"]["Image"].startswith(image)
     ]
 
 

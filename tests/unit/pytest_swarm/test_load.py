@@ -228,10 +228,11 @@ def test_a_locust_file_that_is_not_there(tmp_path: Path) -> None:
         load(cluster, locustfile=tmp_path / "gone.py", duration=3)
 
 
-def test_a_load_through_a_proxy_is_sent_to_the_proxy_and_counted_by_the_service(stage: Stage) -> None:
+def test_a_load_through_a_proxy_is_sent_to_the_proxy_and_counted_by_the_service(stage: Stage, tmp_path: Path) -> None:
     proxy: Any = SimpleNamespace(id="proxy", published_ports=[80])
     whole = stage.run
     run = LoadRun(whole.cluster, whole.service, whole.settings, "load2", "test", stage.results, through=proxy)
 
-    assert run._targets.at_first() == ["10.0.0.1:80"]
+    run._targets.start(tmp_path)
+    assert run._targets.current == ["10.0.0.1:80"]
     assert run.service is whole.service

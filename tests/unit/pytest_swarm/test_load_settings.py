@@ -11,7 +11,7 @@ from pytest_swarm.load_settings import BadLoad, LoadSettings, foreign_command, l
 
 
 def command(**words: Any) -> list[str]:
-    return locust_command(settle(words), "load1", ["n1:80"], "control:80", "/files", "/results")
+    return locust_command(settle(words), "load1", "/files/targets", "control:80", "/files", "/results")
 
 
 def test_a_closed_load_is_the_default() -> None:

@@ -13,7 +13,7 @@ from pytest_swarm.load_settings import Targets as Wanted
 from pytest_swarm.load_targets import FILE_NAME, LoadTargets
 from pytest_swarm.observer import Follower
 from pytest_swarm.service import Service
-from workloads.locustfiles.targets import Targets, parse_targets
+from workloads.locustfiles.targets import Targets
 
 NODES = {"n1": "id1", "n2": "id2", "n3": "id3"}
 
@@ -54,17 +54,20 @@ class Place:
     ("wanted", "hosts"),
     [("one-node", "1"), ("all-nodes", "123"), ("task-nodes", "2"), (("n3", "n1"), "31")],
 )
-def test_behind_a_mesh_nodes_are_asked_as_was_said(wanted: Wanted, hosts: str) -> None:
-    targets = Place(task(2), mode="ingress").targets(wanted)
-    assert targets.at_first() == [f"10.0.0.{host}:8080" for host in hosts]
-    assert targets.are_followed == (wanted == "task-nodes")
+def test_behind_a_mesh_nodes_are_asked_as_was_said(wanted: Wanted, hosts: str, tmp_path: Path) -> None:
+    place = Place(task(2), mode="ingress")
+    targets = place.targets(wanted)
+    targets.start(tmp_path)
+    assert targets.current == [f"10.0.0.{host}:8080" for host in hosts]
+    assert bool(place.followers) == (wanted == "task-nodes")
+    targets.stop()
 
 
 def test_on_host_ports_the_tasks_are_followed(tmp_path: Path) -> None:
     place = Place(task(1), task(2))
     targets = place.targets("all-nodes")
     targets.start(tmp_path)
-    asked = Targets(parse_targets("ignored:1"), tmp_path / FILE_NAME)
+    asked = Targets(tmp_path / FILE_NAME)
     assert [asked.next() for _ in range(3)] == [("10.0.0.1", 8080), ("10.0.0.2", 8080), ("10.0.0.1", 8080)]
 
     # One is about to be stopped, one is not running yet.

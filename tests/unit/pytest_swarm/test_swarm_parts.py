@@ -156,9 +156,9 @@ def test_other_log_lines_are_passed_over(line: str) -> None:
 
 def test_settings_reach_locust() -> None:
     settings = LoadSettings(users=3, keep_alive=True, first_source_port=20000)
-    command = locust_command(settings, "load1", ["10.0.0.1:80", "10.0.0.2:80"], "10.0.0.9:8080", "/files", "/out")
+    command = locust_command(settings, "load1", "/files/targets", "10.0.0.9:8080", "/files", "/out")
 
     assert command[command.index("-u") + 1] == "3"
-    assert command[command.index("--targets") + 1] == "10.0.0.1:80,10.0.0.2:80"
+    assert command[command.index("--targets-file") + 1] == "/files/targets"
     assert command[command.index("--first-source-port") + 1] == "20000"
     assert "--keep-alive" in command
