@@ -17,6 +17,7 @@ import pytest
 from pytest_swarm.cluster import Cluster
 from pytest_swarm.conditions import is_running
 from pytest_swarm.dns_ledger import DnsLedger, Life, Sample, Span, balance
+from pytest_swarm.dns_watch import LINGER_SECONDS
 from pytest_swarm.service import Service
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.benchmarks.book import Book, print_past_capture
@@ -156,6 +157,8 @@ def test_a_node_is_killed(swarm: Cluster, book: Book, webnet: str, web: Deploy) 
     with swarm.dns(service, "tasks.web", network=webnet) as watch:
         fault = swarm.kill(broken, limit=LIMIT_SECONDS)
         wait_until(lambda: _runs_without(service, there, 6), what="replacements", timeout=CHANGE_SECONDS)
+        # As a watch does after every other change.
+        time.sleep(LINGER_SECONDS)
         healed = time.time()
         swarm.heal()
         service.wait_converged()
