@@ -61,8 +61,8 @@ class LoadTargets:
     def stop(self) -> None:
         """Write no more; without a start that does nothing."""
         with self._lock:
-            was_started, self._path = self._path is not None, None
-        if was_started and self._are_followed:
+            self._path = None
+        if self._are_followed:
             self._entrance.observer.unfollow(self._follow)
 
     def _follow(self, tasks: Sequence[Mapping[str, Any]]) -> None:
