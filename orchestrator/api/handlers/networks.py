@@ -23,13 +23,15 @@ from orchestrator.api.proposals import propose
 from orchestrator.api.prune_until import until_moment
 from orchestrator.api.responses import empty_response, json_response
 from orchestrator.api.wire import network as wire
-from orchestrator.control.network_admission import admit_network
-from orchestrator.model.errors import ClusterError, FailedPrecondition, Forbidden, NoLeader
+from orchestrator.control.network_admission import NetworkWish, admit_network
+from orchestrator.model.errors import ClusterError, FailedPrecondition, Forbidden, NoLeader, Unavailable
 from orchestrator.model.network import Network
 from orchestrator.state.actions import CreateNetwork, RemoveNetwork
 
 NAME_DEADLINE_S = 20.0
 """Swarm mode's default grace period of a stop is 10 s."""
+CREATE_ATTEMPTS = 20
+"""So many networks may come first, each of them another."""
 FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 PRUNE_FILTERS = ("label", "label!", "until")
 _PREDEFINED = ("bridge", "host", "none", "default")
@@ -95,17 +97,30 @@ async def create(request: web.Request) -> web.StreamResponse:
         raise Conflict(f"network with name {body.name} already exists")
     if not await cluster.find_leader():
         return await context.forward(request, cluster)
-    record = cluster.state.cluster
-    if record is None:
-        raise FailedPrecondition("the cluster is not founded yet")
     if wish.attachable:
         await _wait_for_name(cluster, wish.name)
-    try:
-        network = admit_network(cluster.state, record, wish, cluster.new_id())
-    except Forbidden as error:
-        raise NotAllowed(str(error)) from error
-    await propose(cluster, [CreateNetwork(network)])
-    return json_response({"ID": network.id, "Id": network.id, "Warning": ""}, HTTPStatus.CREATED)
+    network_id = await _create(cluster, wish)
+    return json_response({"ID": network_id, "Id": network_id, "Warning": ""}, HTTPStatus.CREATED)
+
+
+async def _create(cluster: ClusterBackend, wish: NetworkWish) -> str:
+    """Commit the network and return its id. Raises `NotAllowed` and the `ClusterError` for which it cannot be."""
+    for attempt in range(1, CREATE_ATTEMPTS + 1):
+        record = cluster.state.cluster
+        if record is None:
+            raise FailedPrecondition("the cluster is not founded yet")
+        try:
+            network = admit_network(cluster.state, record, wish, cluster.new_id())
+        except Forbidden as error:
+            raise NotAllowed(str(error)) from error
+        try:
+            await propose(cluster, [CreateNetwork(network)])
+        except (Forbidden, FailedPrecondition) as error:
+            # Another network came first and has what was free for this one. If it is what the user chose, that is said.
+            _logger.info("network is chosen anew: %s", error, extra={"network": wish.name, "attempt": attempt})
+        else:
+            return network.id
+    raise Unavailable("other networks were created at the same time: please try again")
 
 
 async def remove(request: web.Request) -> web.StreamResponse:

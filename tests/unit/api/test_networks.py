@@ -1,6 +1,8 @@
 """Networks: the cluster's beside the engine's own."""
 
+import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from docker.types import IPAMConfig, IPAMPool
 from orchestrator.api.backend import LocalNode, LocalNodeState
 from orchestrator.api.routes import is_swarm_path
 from orchestrator.model.network import AttachedNetwork, NetworkConfiguration
-from orchestrator.testing.cluster_backend import FakeLifecycle, cluster_of_one
+from orchestrator.state.actions import Action
+from orchestrator.testing.cluster_backend import FakeClusterBackend, FakeLifecycle, cluster_of_one
 from tests.unit.api.client import IMAGE_SPEC, Api, manager, run
 from tests.unit.api.networks_engine import LOCAL, Engine, create
 from tests.unit.api.served import served
@@ -106,6 +109,41 @@ def test_what_cannot_be_is_refused(body: dict[str, Any], status: int, message: s
         assert (answer[0], message in answer[1]["message"]) == (status, True), answer
 
     run(scenario, engine=Engine())
+
+
+def slow_cluster() -> FakeClusterBackend:
+    """Whoever asks at the same moment looks at the same state before anything is committed."""
+    backend = cluster_of_one()
+    commit = backend.propose
+
+    async def propose(actions: Sequence[Action]) -> None:
+        await asyncio.sleep(0.01)
+        await commit(actions)
+
+    backend.propose = propose  # type: ignore[method-assign]
+    return backend
+
+
+def test_networks_that_are_created_at_the_same_moment_get_subnets_of_their_own() -> None:
+    async def scenario(api: Api) -> None:
+        await asyncio.gather(*(create(api, f"n{number}") for number in range(8)))
+        made = [network for network in api.backend.state.networks.values() if not network.ingress]
+        assert sorted(network.subnet for network in made) == [f"10.0.{number}.0/24" for number in range(1, 9)]
+        assert len({network.vni for network in made}) == 8
+
+    run(scenario, lifecycle=manager(slow_cluster()), engine=Engine())
+
+
+def test_of_networks_that_want_the_same_subnet_at_the_same_moment_one_gets_it() -> None:
+    async def scenario(api: Api) -> None:
+        wanted = {"Driver": "overlay", "IPAM": {"Config": [{"Subnet": "10.7.0.0/24"}]}}
+        answers = await asyncio.gather(
+            *(api.call("POST", "/networks/create", {"Name": f"n{number}", **wanted}) for number in range(2))
+        )
+        ((status, refused),) = [answer for answer in answers if answer[0] != 201]
+        assert (status, refused["message"]) == (403, "Pool overlaps with other one on this address space")
+
+    run(scenario, lifecycle=manager(slow_cluster()), engine=Engine())
 
 
 @pytest.mark.parametrize(("target", "status"), [("mine", 403), ("none", 404), ("ingress", 400), ("host", 501)])
