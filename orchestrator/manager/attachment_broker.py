@@ -11,6 +11,8 @@ from orchestrator.model.session import Attached, AttachedRequest, ManagerMessage
 
 ANSWER_DEADLINE_S = 5.0
 """An agent asks its engine, which may be busy."""
+SEND_INTERVAL_S = 0.1
+"""Until the node has a session."""
 
 
 class AttachmentBroker:
@@ -36,8 +38,9 @@ class AttachmentBroker:
         self._asked[number] = (node_id, answer)
         try:
             async with asyncio.timeout(self._deadline_s):
-                if not await self._send(node_id, AttachedRequest(number)):
-                    raise Unavailable(f"node {node_id} cannot be asked which containers are on its networks")
+                # After a change of leader its session is opened anew.
+                while not await self._send(node_id, AttachedRequest(number)):
+                    await asyncio.sleep(SEND_INTERVAL_S)
                 return await answer
         except TimeoutError:
             raise Unavailable(f"node {node_id} does not say which containers are on its networks") from None
