@@ -1,7 +1,7 @@
 """What answers over time prove, joined with when each task's container lived. Pure.
 
 An answer may be used until its TTL is over. It is *stale* for as long as it then still names a container that has
-stopped. It is *wrong* when it names an address that was no running container's when the question was asked, and
+stopped. It is *wrong* when it names an address that was never a container's on the network, or was not yet, and
 *incomplete* when it lacks one that the same watcher was told before and after, or, the last one, one that serves. A
 *gap* is a span without a useful answer, be it that the questions had none or that a watcher asked none.
 """
@@ -202,17 +202,19 @@ def _samples(watcher: str, text: str) -> Iterator[Sample]:
 
 
 def _stale(sample: Sample, lives: Mapping[str, Sequence[Life]]) -> Iterator[tuple[tuple[float, float], Fault]]:
-    """The spans in which the answer, as long as it may be used, names only containers that have stopped."""
+    """The spans in which the answer, as long as it may be used, leads to a container that has stopped."""
     until = sample.answered + sample.ttl
     for address in sample.addresses:
-        known = [life for life in lives.get(address, ()) if life.started <= until]
-        if not known or any(life.stopped is None for life in known):
-            continue
-        last = max(known, key=lambda life: life.stopped or 0.0)
-        stopped = last.stopped or 0.0
-        if stopped < until:
-            story = f"usable until {until:.3f}, but {last.owner} stopped at {stopped:.3f}"
-            yield (max(stopped, sample.asked), until), Fault(sample, address, story)
+        known = sorted(lives.get(address, ()), key=lambda life: life.started)
+        for life, following in itertools.zip_longest(known, known[1:]):
+            if life.stopped is None:
+                continue
+            # The address may have become another container's.
+            begun = max(life.stopped, sample.asked)
+            ended = until if following is None else min(following.started, until)
+            if begun < ended:
+                story = f"usable until {until:.3f}, but {life.owner} stopped at {life.stopped:.3f}"
+                yield (begun, ended), Fault(sample, address, story)
 
 
 def _wrong(sample: Sample, lives: Mapping[str, Sequence[Life]]) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ the orchestrator answered last is too old to be used, then joins the answers wit
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,8 +79,10 @@ class DnsWatch:
                 time.sleep(LINGER_SECONDS)
                 span = Span(tuple(node.name for node in self.cluster.nodes), self._began, time.time())
                 self.samples = tuple(self._read_samples())
-                self.lives = (*self._virtual_lives(), *self._containers.finish())
-                self._ledger = balance(self.samples, self.lives, self._serving(), span)
+                network = self.cluster.api.inspect_network(self.network)
+                lives = (*self._virtual_lives(), *self._containers.finish())
+                self.lives = tuple(life for life in lives if is_within(network, life.address))
+                self._ledger = balance(self.samples, self.lives, self._serving(network["Id"]), span)
 
     def _create_probe(self) -> str:
         source = (Path(__file__).parent / "dns_probe.py").read_text("utf-8")
@@ -150,18 +153,23 @@ class DnsWatch:
         aliases = (alias for reference in references for alias in reference.get("Aliases") or ())
         return {name.lower() for name in (self.service.name, *aliases)}
 
-    def _serving(self) -> Iterator[Serving]:
+    def _serving(self, network_id: str) -> Iterator[Serving]:
         """What the name means now: the virtual address there, else every task that runs; nothing for other names."""
-        network = self.cluster.api.inspect_network(self.network)["Id"]
         virtual = dict(self._virtual_addresses())
-        if network in virtual:
-            yield Serving(virtual[network], "the virtual address", 0.0)
+        if network_id in virtual:
+            yield Serving(virtual[network_id], "the virtual address", 0.0)
         elif self._local_name.removeprefix("tasks.") in self._names(self.service.inspect()):
             for task in self.service.tasks():
                 if is_running(task):
                     since = epoch(task["Status"]["Timestamp"])
-                    for address in _addresses_on(network, task):
+                    for address in _addresses_on(network_id, task):
                         yield Serving(address, f"{self.service.name}.{task.get('Slot')}.{task['ID']}", since)
+
+
+def is_within(network: Any, address: str) -> bool:
+    """Whether the address is of the network, as the API shows it: what a name there leads to is nowhere else."""
+    subnets = (each["Subnet"] for each in (network["IPAM"].get("Config") or ()))
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(subnet) for subnet in subnets)
 
 
 def _addresses_on(network_id: str, task: Any) -> Iterator[str]:

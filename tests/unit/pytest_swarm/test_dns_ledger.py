@@ -65,6 +65,8 @@ def test_the_last_change_is_when_the_last_watcher_was_told() -> None:
 def test_an_address_given_to_another_container_is_not_stale() -> None:
     reused = (*LIVES, Life(OLD, "web.2.next", 100.2))
     assert balance([sample(101, OLD)], reused).stale_answers == 0
+    # But it was until then, while it was nobody's.
+    assert balance([sample(99.5, OLD)], reused).stale_seconds == pytest.approx(0.2)
 
 
 def test_an_address_of_nobody_or_nobody_yet_is_wrong() -> None:
