@@ -18,6 +18,7 @@ import pytest
 
 from pytest_swarm import dns_probe
 from pytest_swarm.cluster import Cluster
+from pytest_swarm.conditions import LIVE_STATES
 from pytest_swarm.node import Node
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.cluster.command_line import command
@@ -41,7 +42,7 @@ _ASK = (
 _RESOLVE = (
     "import socket as s,sys;print(*{a[4][0] for a in s.getaddrinfo(sys.argv[1].encode(),0,s.AF_INET,s.SOCK_STREAM)})"
 )
-_DEVICES = "ip -brief link; ip -brief -4 address; nft list table ip swarm; nft list table bridge swarm"
+_CARRIED = "ip -brief link && ip -brief -4 address && nft --stateless list ruleset"
 
 _LOOK_UP = """
 import json, sys
@@ -136,12 +137,18 @@ def _look_up(node: Node, server: str, *names: str) -> list[tuple[int, list[str]]
 
 
 def _named(swarm: Cluster, servers: Mapping[str, str], addresses: Sequence[str]) -> Done[None] | NotYet:
-    """Every node gives the virtual address, the first one, for the service's name, and the others for its tasks."""
+    """Every node gives the virtual address, the first one, for the service's name, and the others for its tasks.
+
+    One that knows of none or of some of them is late; one that gives any other, those of the last round, say, is wrong.
+    """
     virtual, tasks = [addresses[0]], sorted(addresses[1:])
+    meant = {SERVICE: virtual, f"{SERVICE}.{NETWORK}": virtual, f"tasks.{SERVICE}": tasks}
     for node in swarm.nodes:
-        answers = _look_up(node, servers[node.name], SERVICE, f"{SERVICE}.{NETWORK}", f"tasks.{SERVICE}")
-        if answers != [(0, virtual), (0, virtual), (0, tasks)]:
-            return NotYet(f"{node.name} answers {answers}")
+        answers = _look_up(node, servers[node.name], *meant)
+        for (code, found), (name, right) in zip(answers, meant.items(), strict=True):
+            assert set(found) <= set(right), f"{node.name} answers {found} for {name}, which means {right}"
+            if (code, found) != (0, right):
+                return NotYet(f"{node.name} answers {code} {found} for {name}")
     return Done(None)
 
 
@@ -156,10 +163,10 @@ def _forgotten(swarm: Cluster, servers: Mapping[str, str]) -> Done[None] | NotYe
 
 def _carried(node: Node) -> list[str]:
     """Devices, addresses and rules of ours in the node."""
-    _, output = node.container.exec_run(["sh", "-c", _DEVICES])
-    lines = output.decode().splitlines()
-    # A counter's state, and what the node's own containers need, come and go.
-    return sorted(line.split("@")[0].strip() for line in lines if "veth" not in line and "numgen" not in line)
+    answer = command(node, "sh", "-c", _CARRIED)
+    assert answer.status == 0, answer.error
+    # What the node's own containers need comes and goes.
+    return sorted(line.split("@")[0].strip() for line in answer.output.splitlines() if "veth" not in line)
 
 
 def _is_clean(node: Node, before: list[str]) -> Done[None] | NotYet:
@@ -173,4 +180,4 @@ def _is_clean(node: Node, before: list[str]) -> Done[None] | NotYet:
 
 
 def _all_over(swarm: Cluster) -> bool:
-    return all(task["Status"]["State"] not in ("running", "starting") for task in swarm.api.tasks())
+    return not any(task["Status"]["State"] in LIVE_STATES for task in swarm.api.tasks())
