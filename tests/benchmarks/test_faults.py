@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from pytest_swarm.cluster import Cluster
-from pytest_swarm.conditions import is_running
+from pytest_swarm.conditions import AT_REST, OperationFailed, is_running
 from pytest_swarm.fault import Fault
 from pytest_swarm.load import InvalidRun, Load
 from pytest_swarm.load_settings import Targets
@@ -84,7 +84,7 @@ def under_load(
         with run:
             yield web, watched.append
             swarm.heal()
-            web.wait_converged()
+            web.wait_converged(ends=AT_REST)
     except InvalidRun as error:
         # The figures stand beside the reason: an update that outlasts the load, say.
         note = str(error).splitlines()[0]
@@ -203,7 +203,13 @@ def test_the_leader_is_killed_during_an_update(swarm: Cluster, load: Load, book:
         fault = swarm.kill(leader, limit=LIMIT_SECONDS)
         note(watch(swarm, web, leader, fault, partial(swarm.failover_seconds, fault, GIVE_UP_SECONDS), addresses))
         swarm.heal()
-        update.result()
+        try:
+            update.result()
+        except OperationFailed as error:
+            # A new task that dies with the leader may count as the new version's failure.
+            if swarm.engine.name != "docker":
+                raise
+            print(f"docker: {error}")  # noqa: T201
 
 
 def _runs_image(api: Any, web: Service, image: str) -> bool:

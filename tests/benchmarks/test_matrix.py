@@ -20,6 +20,7 @@ from pytest_swarm.service_spec import Healthcheck
 from pytest_swarm.waiting import Done, NotYet, wait_until
 from tests.benchmarks.book import Book
 from tests.benchmarks.scenarios import SHORT, Event, Scenario, Traffic, full, unable
+from tests.cluster.command_line import update_and_wait
 from tests.cluster.conftest import COMMAND, IMAGE
 
 pytestmark = [
@@ -163,7 +164,8 @@ def happen(swarm: Cluster, web: Service, scenario: Scenario, broken: str) -> Non
     elif event is Event.DRAIN:
         swarm.drain(web.nodes()[-1])
     elif event is Event.NETWORK:
-        change_network(swarm, web)
+        # Attached to one more network, every task is replaced.
+        update_and_wait(web, "--network-add", NETWORK)
     elif event is Event.TASK_KILLED:
         kill_a_task(swarm, web)
     elif event is Event.WORKER_KILLED:
@@ -177,15 +179,6 @@ def happen(swarm: Cluster, web: Service, scenario: Scenario, broken: str) -> Non
     else:
         swarm.kill_engine(web.nodes()[-1]).heal()
         web.wait_converged()
-
-
-def change_network(swarm: Cluster, web: Service) -> None:
-    """Attach the service to one more network, which replaces every task."""
-    superseded = [task["ID"] for task in web.tasks()]
-    swarm.nodes[0].run_command(
-        ["docker", "service", "update", "--detach", "--quiet", "--network-add", NETWORK, web.name]
-    )
-    web.wait_converged(superseded=superseded)
 
 
 def kill_a_task(swarm: Cluster, web: Service) -> None:
