@@ -13,7 +13,11 @@ from orchestrator.model.network import Network
 from orchestrator.model.node import Node
 from orchestrator.model.service import EndpointMode, Service
 from orchestrator.model.task import EndpointState, NetworkAttachment, Task, TaskState
+from orchestrator.model.templates import expand_template
 from orchestrator.state.cluster_state import ClusterState
+
+_SHORT_ID_LENGTH = 12
+"""Of a container's id, where a person or the container itself is to read it (moby's `pkg/stringid`)."""
 
 _LEAVING = (EndpointState.WITHDRAWING, EndpointState.DRAINING)
 
@@ -56,12 +60,6 @@ def common_names(state: ClusterState) -> CommonNames:
         network_id: _network_names(network, services[network_id], tasks[network_id])
         for network_id, network in networks.items()
     }
-
-
-def is_on_named_network(state: ClusterState, task: Task) -> bool:
-    """Whether clients may hold the task's address from an answer."""
-    networks = (state.networks.get(attachment.network_id) for attachment in task.attachments)
-    return any(network is not None and not network.ingress for network in networks)
 
 
 def _network_names(network: Network, services: list[NamedService], tasks: list[tuple[str, NamedTask]]) -> NetworkNames:
@@ -108,7 +106,22 @@ def _named_task(state: ClusterState, task: Task, attachment: NetworkAttachment) 
     service = state.services.get(task.service_id)
     of_service = _service_aliases(service).get(attachment.network_id, ()) if service else ()
     own = tuple(alias for alias in attachment.aliases if alias not in of_service) if _serves(state, task) else ()
-    return NamedTask(task.container_name, attachment.address, own, task.endpoint in _LEAVING, task.node_id)
+    hostnames = _hostnames(state, task)
+    return NamedTask(task.container_name, attachment.address, own, hostnames, task.endpoint in _LEAVING, task.node_id)
+
+
+def _hostnames(state: ClusterState, task: Task) -> tuple[str, ...]:
+    """Not only while it serves: many a cluster's members have to find one another before any of them is ready.
+
+    Docker gives them as aliases of the container's endpoint (moby's `daemon/container_operations.go`).
+    """
+    node = state.nodes.get(task.node_id)
+    if node is None or not task.status.container_id:
+        return ()
+    # The engine has a container, so its agent has expanded this already.
+    given = expand_template(task.spec.container.hostname, task, node.description)
+    names = (task.status.container_id[:_SHORT_ID_LENGTH], given)
+    return tuple(name for name in names if name)
 
 
 def _virtual_addresses(service: Service) -> dict[str, str]:

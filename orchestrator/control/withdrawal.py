@@ -10,7 +10,6 @@ be the leader that is cut off, and only the drain timeout ends the wait.
 
 from collections.abc import Mapping
 
-from orchestrator.control.names import is_on_named_network
 from orchestrator.control.node_liveness import is_heard
 from orchestrator.control.plan import Plan, Situation, merged
 from orchestrator.model.errors import InvalidArgument
@@ -70,7 +69,7 @@ def _move_on(
 
 def _names_rest_until(state: ClusterState, task: Task, switches: ZeroLossSwitches) -> float:
     """When no answer naming the task can be in use any more, seconds since the epoch."""
-    if not switches.withdraw or not is_on_named_network(state, task):
+    if not switches.withdraw or not state.is_on_named_network(task):
         return task.confirmed_at
     return task.confirmed_at + NAMES_REST_S
 

@@ -28,6 +28,8 @@ class NamedTask:
     address: str
     aliases: tuple[str, ...] = ()
     """Names it has and its service has not (any more)."""
+    hostnames: tuple[str, ...] = ()
+    """What its container calls itself, once there is one: its short id, and the hostname it was given."""
     is_leaving: bool = False
     """Withdrawn: only its address still says whose it is, for logs of connections that are under way."""
     node_id: str = ""

@@ -56,11 +56,12 @@ def _named(names: NetworkNames, dead: Set[str]) -> NetworkNames:
     lost = {task.address for task in names.tasks if task.node_id in dead}
     if not lost:
         return names
-    served = {alias for task in names.tasks if task.node_id not in dead for alias in task.aliases}
+    living = [task for task in names.tasks if task.node_id not in dead]
+    served = {name for task in living for name in (*task.aliases, *task.hostnames)}
     return replace(
         names,
         services=tuple(_without_addresses(service, lost) for service in names.services),
-        tasks=tuple(_without_aliases(task, served) if task.node_id in dead else task for task in names.tasks),
+        tasks=tuple(_without_shared(task, served) if task.node_id in dead else task for task in names.tasks),
     )
 
 
@@ -69,6 +70,10 @@ def _without_addresses(service: NamedService, lost: Set[str]) -> NamedService:
     return replace(service, addresses=left) if left else service
 
 
-def _without_aliases(task: NamedTask, served: Set[str]) -> NamedTask:
+def _without_shared(task: NamedTask, served: Set[str]) -> NamedTask:
     """The task's own name still says where it is; names that others answer to as well do not lead there."""
-    return replace(task, aliases=tuple(alias for alias in task.aliases if alias not in served))
+    return replace(
+        task,
+        aliases=tuple(alias for alias in task.aliases if alias not in served),
+        hostnames=tuple(hostname for hostname in task.hostnames if hostname not in served),
+    )

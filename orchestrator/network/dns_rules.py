@@ -5,7 +5,7 @@ gateway it asked. Names, in the order they are looked up, alone or followed by `
 
 * `web`, or an alias of the service: its virtual address, or in dnsrr mode its serving tasks;
 * `tasks.web`, also with an alias: every serving task;
-* `web.1.<task id>`, or an alias of the task: the task;
+* `web.1.<task id>`, or an alias of the task, or what its container calls itself: the task;
 * and back: a task's address is `web.1.<task id>.<network>`; a virtual address has no name.
 
 A service's name exists as long as the service: with no task it has no addresses, rather than not being. Ours alone,
@@ -98,6 +98,9 @@ class _Zone:
         )
         self._share((task.name, (task.address,)) for task in names.tasks if not task.is_leaving)
         self._share((alias, (task.address,)) for task in names.tasks for alias in task.aliases)
+        self._share(
+            (hostname, (task.address,)) for task in names.tasks if not task.is_leaving for hostname in task.hostnames
+        )
 
     def _claim(self, name: str, addresses: tuple[str, ...]) -> None:
         self.addresses[name.lower()] = addresses

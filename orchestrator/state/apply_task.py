@@ -103,7 +103,9 @@ def report_task_status(change: Change, action: act.ReportTaskStatus) -> None:
         endpoint = {"endpoint": EndpointState.RELEASED}
     elif state is TaskState.RUNNING and task.endpoint is EndpointState.ABSENT:
         endpoint = {"endpoint": EndpointState.SERVING}
-    if endpoint or state.is_terminal:
+    # A container's id is a name of the task.
+    is_renamed = action.status.container_id != task.status.container_id and change.state.is_on_named_network(task)
+    if endpoint or state.is_terminal or is_renamed:
         change.touch_network()
     _put(
         change,

@@ -135,6 +135,11 @@ class ClusterState:
         """The network of that exact name that is not being removed."""
         return next((n for n in self.networks.values() if n.name == name and not n.removing), None)
 
+    def is_on_named_network(self, task: Task) -> bool:
+        """Whether clients may hold the task's address from an answer: on all networks but the mesh's own."""
+        networks = (self.networks.get(attachment.network_id) for attachment in task.attachments)
+        return any(network is not None and not network.ingress for network in networks)
+
     def tasks_of_service(self, service_id: str) -> list[Task]:
         """All tasks made for the service, oldest first, history included."""
         return self._tasks.under("service", service_id)

@@ -6,6 +6,7 @@ import ast
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +107,34 @@ def test_one_alias_of_two_services_means_both(swarm: Cluster, manager: Node) -> 
     wait_for_answers(
         swarm.nodes, ("one", "two", "either"), [(0, [virtual[0]]), (0, [virtual[1]]), (0, sorted(virtual))]
     )
+
+
+def test_containers_are_found_by_what_they_call_themselves_before_they_are_healthy(
+    swarm: Cluster, manager: Node
+) -> None:
+    """So do members of a database that are healthy only once they have found one another."""
+    replicas = 2
+    options = ("--detach", "--name", "db", "--replicas", str(replicas), "--network", NETWORK)
+    hostname = ("--hostname", "db-{{.Task.Slot}}")
+    unhealthy = ("--health-cmd", "false", "--health-interval", "1s", "--health-retries", "600")
+    succeed(manager, *CREATE, *options, *hostname, *unhealthy, IMAGE, "/bin/sleep", "600")
+
+    def started() -> Done[list[Any]] | NotYet:
+        found = containers_of(swarm.nodes, "db")
+        return Done(found) if len(found) == replicas else NotYet(f"{len(found)} containers")
+
+    names: list[str] = []
+    answers: Answers = []
+    for container in wait_until(started, what="containers", timeout=SETTLE_SECONDS):
+        task_id = container.labels["com.docker.swarm.task.id"]
+        shown = "db-{{.Slot}} {{index (index .NetworksAttachments 0).Addresses 0}}"
+        given, address = succeed(manager, "inspect", "--format", shown, task_id).split()
+        names += [given, f"{given}.{NETWORK}", container.short_id]
+        answers += [(0, [address.partition("/")[0]])] * 3
+    wait_for_answers(swarm.nodes, ("tasks.db", *names), [(0, []), *answers])
+
+    succeed(manager, "service", "rm", "db")
+    wait_for_answers(swarm.nodes, tuple(names), [(NO_SUCH_NAME, [])] * len(names))
 
 
 def test_names_of_the_outside_are_the_nodes_own_to_ask_for_unless_a_network_is_internal(

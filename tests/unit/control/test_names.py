@@ -15,7 +15,13 @@ from orchestrator.model.network import Network
 from orchestrator.model.node import NodeState
 from orchestrator.model.service import EndpointMode, EndpointSpec, NetworkReference, Service
 from orchestrator.model.task import EndpointState, NetworkAttachment, Task, TaskState, TaskStatus
-from orchestrator.state.actions import ConfirmWithdrawal, CreateNetwork, ReleaseEndpoint, SetDesiredState
+from orchestrator.state.actions import (
+    ConfirmWithdrawal,
+    CreateNetwork,
+    ReleaseEndpoint,
+    ReportTaskStatus,
+    SetDesiredState,
+)
 from tests.builders import Scene, a_node, a_spec
 
 NET = Network("net1", "webnet", "10.0.1.0/24", 4097)
@@ -105,6 +111,57 @@ def test_a_leaving_task_keeps_its_reverse_name_until_it_is_released() -> None:
     scene.task(web, 4, endpoint=EndpointState.DRAINING)
     scene.task(web, 5, endpoint=EndpointState.RELEASED)
     assert [(task.name, task.is_leaving) for task in scene.names.tasks] == [("web.4.task4", True)]
+
+
+CONTAINER_ID = "0123456789abcdef0123456789abcdef"
+
+
+def hostnames(scene: Named) -> list[tuple[str, ...]]:
+    return [task.hostnames for task in scene.names.tasks]
+
+
+@pytest.mark.parametrize("endpoint", [EndpointState.ABSENT, EndpointState.SERVING])
+def test_a_container_is_found_by_what_it_calls_itself_before_it_serves(endpoint: EndpointState) -> None:
+    scene = Named()
+    container = ContainerSpec("x", hostname="db-{{.Task.Slot}}")
+    web = scene.service()
+    spec = replace(web.spec.task, container=container)
+    status = TaskStatus(TaskState.STARTING, container_id=CONTAINER_ID)
+    scene.task(web, 4, spec=spec, status=status, endpoint=endpoint)
+    scene.task(web, 5, status=status, endpoint=endpoint)
+    assert hostnames(scene) == [("0123456789ab", "db-4"), ("0123456789ab",)]
+
+
+def test_without_a_container_there_is_nothing_to_call_itself() -> None:
+    scene = Named()
+    web = scene.service()
+    container = ContainerSpec("x", hostname="{{.No.Such}}")
+    status = TaskStatus(TaskState.PREPARING)
+    scene.task(web, 4, spec=replace(web.spec.task, container=container), status=status, endpoint=EndpointState.ABSENT)
+    assert hostnames(scene) == [()]
+
+
+def test_the_revision_that_knows_a_container_has_its_names() -> None:
+    scene = Named()
+    scene.task(scene.service(), 4, status=TaskStatus(TaskState.PREPARING), endpoint=EndpointState.ABSENT)
+    before = scene.state.network_revision
+    ready = TaskStatus(TaskState.READY, container_id=CONTAINER_ID)
+    scene.apply(ReportTaskStatus("task4", ready))
+    assert hostnames(scene) == [("0123456789ab",)]
+    assert scene.state.network_revision > before
+    known = scene.state.network_revision
+    scene.apply(ReportTaskStatus("task4", replace(ready, state=TaskState.STARTING)))
+    assert scene.state.network_revision == known
+
+
+def test_a_container_on_the_mesh_alone_has_no_names_to_be_told_of() -> None:
+    scene = Named()
+    on_mesh = (NetworkAttachment("mesh", "10.0.0.4"),)
+    preparing = TaskStatus(TaskState.PREPARING)
+    scene.task(scene.service(), 4, status=preparing, endpoint=EndpointState.ABSENT, attachments=on_mesh)
+    before = scene.state.network_revision
+    scene.apply(ReportTaskStatus("task4", TaskStatus(TaskState.READY, container_id=CONTAINER_ID)))
+    assert scene.state.network_revision == before
 
 
 def test_a_node_gets_the_networks_it_carries_and_its_own_askers() -> None:

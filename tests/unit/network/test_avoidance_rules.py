@@ -31,7 +31,7 @@ def configuration(*task_ids: str, draining: tuple[str, ...] = ()) -> NetworkConf
     )
     addresses = tuple(f"10.0.1.{task_id[1:]}" for task_id in task_ids)
     tasks = tuple(
-        NamedTask(f"web.{t[1:]}.{t}", f"10.0.1.{t[1:]}", aliases=("old",), node_id=ON[t])
+        NamedTask(f"web.{t[1:]}.{t}", f"10.0.1.{t[1:]}", aliases=("old",), hostnames=("app", f"app-{t}"), node_id=ON[t])
         for t in (*task_ids, *draining)
     )
     names = NetworkNames("net", "backend", (NamedService("web", "", addresses),), tasks)
@@ -78,9 +78,10 @@ def left_of(configuration: NetworkConfiguration) -> list[str]:
 
 def test_names_do_not_lead_to_a_dead_node_but_for_that_of_the_task_itself() -> None:
     living = without_nodes(configuration("t1", "t2", "t3"), {"n2"})
-    for name in ("web", "tasks.web", "old"):
+    for name in ("web", "tasks.web", "old", "app"):
         assert told(living, name) == ("10.0.1.1", "10.0.1.3"), name
-    assert told(living, "web.2.t2") == ("10.0.1.2",)
+    for name in ("web.2.t2", "app-t2"):
+        assert told(living, name) == ("10.0.1.2",), name
     assert NameTable(living).answer(ASKER, "2.1.0.10.in-addr.arpa", RecordType.POINTER).pointers
 
 

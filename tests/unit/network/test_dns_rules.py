@@ -20,9 +20,9 @@ WEB_NETWORK = NetworkNames(
         NamedService("web2", "10.0.1.101", (), aliases=("shared",)),
     ),
     tasks=(
-        NamedTask(TASK_1, "10.0.1.5", aliases=("canary",)),
-        NamedTask(TASK_2, "10.0.1.6", aliases=("canary", "front")),
-        NamedTask(GONE, "10.0.1.7", is_leaving=True),
+        NamedTask(TASK_1, "10.0.1.5", aliases=("canary",), hostnames=("0a1b2c3d4e5f", "app", "app.example.com", "db")),
+        NamedTask(TASK_2, "10.0.1.6", aliases=("canary", "front"), hostnames=("app", "canary")),
+        NamedTask(GONE, "10.0.1.7", hostnames=("app", "left"), is_leaving=True),
     ),
     clients=(NameClient("t1", "10.0.1.5", ("9.9.9.9",)),),
 )
@@ -76,6 +76,10 @@ def addresses(name: str, asker: Asker = ON_WEBNET) -> tuple[str, ...]:
         (TASK_1, ("10.0.1.5",)),
         (f"{TASK_2}.webnet", ("10.0.1.6",)),
         ("canary", ("10.0.1.5", "10.0.1.6")),
+        ("0a1b2c3d4e5f", ("10.0.1.5",)),
+        ("0A1B2C3D4E5F.webnet", ("10.0.1.5",)),
+        ("app", ("10.0.1.5", "10.0.1.6")),
+        ("app.example.com", ("10.0.1.5",)),
         ("idle", ()),
         ("tasks.web2", ()),
         ("web2", ("10.0.1.101",)),
@@ -95,7 +99,18 @@ def test_an_alias_of_two_services_means_both() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nobody", "tasks.nobody", GONE, f"{GONE}.webnet", "nobody.webnet", "www.example.webnet", "hidden", "tasks.hidden"],
+    [
+        "nobody",
+        "tasks.nobody",
+        "tasks.app",
+        "left",
+        GONE,
+        f"{GONE}.webnet",
+        "nobody.webnet",
+        "www.example.webnet",
+        "hidden",
+        "tasks.hidden",
+    ],
 )
 def test_what_is_not_there_does_not_exist(name: str) -> None:
     assert ask(name) == NOBODY
